@@ -1,0 +1,516 @@
+//! The durable state of one rotation. It is the truth: effects are derived from it and never queued.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Effect;
+use crate::plan::{Plan, VerifyKind};
+use crate::time::{Span, Stamp};
+
+/// The format number of [`Rotation`]; another one is refused, never guessed at.
+pub const FORMAT: u16 = 1;
+
+/// Where a rotation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Everything is looked at; nothing has happened.
+    Preflight,
+    /// The one call that makes the new key, until that key is readable and accepted.
+    Mint,
+    /// Whether the mint had an effect is not known.
+    Doubt,
+    /// The new key is written to the targets.
+    Stage,
+    /// The hooks run.
+    Deploy,
+    /// Evidence is gathered.
+    Observe,
+    /// The targets are brought to the layout that knows only the new key.
+    Settle,
+    /// The old key is ended.
+    Retire,
+    /// Nothing is left to do.
+    Closed,
+}
+
+impl Phase {
+    /// Its name in logs, status and documents.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Preflight => "preflight",
+            Self::Mint => "mint",
+            Self::Doubt => "doubt",
+            Self::Stage => "stage",
+            Self::Deploy => "deploy",
+            Self::Observe => "observe",
+            Self::Settle => "settle",
+            Self::Retire => "retire",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// A key as the machine knows it: never its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// The provider's id; some have none.
+    pub id: Option<String>,
+    /// Its fingerprint.
+    pub fingerprint: String,
+    /// When the provider ends it, by the provider's clock.
+    pub expires_at: Option<Stamp>,
+}
+
+/// The call under way, or how the next one is to be tried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Call {
+    /// Nothing is under way.
+    Ready {
+        /// Tries of the present effect that did not succeed.
+        tries: u32,
+        /// Not before this.
+        not_before: Stamp,
+        /// The last try ended unknown.
+        after_unknown: bool,
+    },
+    /// The intent is committed; the call may have been sent.
+    Flying {
+        /// What was intended.
+        effect: Effect,
+        /// When the intent was committed.
+        since: Stamp,
+        /// After this the call cannot land any more.
+        deadline: Stamp,
+    },
+}
+
+impl Call {
+    /// Nothing under way, nothing tried.
+    pub const FRESH: Self = Self::Ready { tries: 0, not_before: Stamp(0), after_unknown: false };
+}
+
+/// The committed intent to mint that is still open or was the last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MintIntent {
+    /// When it was committed.
+    pub at: Stamp,
+    /// When the call cannot land any more.
+    pub deadline: Stamp,
+}
+
+/// What became of the mint so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MintState {
+    /// The last intent.
+    pub intent: Option<MintIntent>,
+    /// How many intents there were; each is sent once.
+    pub intents: u32,
+    /// Refusals of class `refused` in a row.
+    pub refusals: u32,
+    /// A raw reply is sealed and waits to be read.
+    pub received: bool,
+    /// The reply held no secret: `[read]` must follow.
+    pub to_read: bool,
+    /// When the targets and all else were last surveyed.
+    pub surveyed_at: Stamp,
+    /// Own probes of the new key ended last at this time: uses up to then may be ours.
+    pub probed_at: Option<Stamp>,
+    /// The new key was accepted by a probe (or there is none to make).
+    pub accepted: bool,
+    /// An earlier intent of this rotation ended in doubt: its key may live unseen.
+    pub lost: bool,
+}
+
+/// How far the looks of a doubt have come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "one flag a look: the looks that were made and settled nothing")]
+pub struct Doubt {
+    /// Since when.
+    pub since: Stamp,
+    /// Replayed with the same idempotency key.
+    pub replayed: bool,
+    /// Looked for the value we chose.
+    pub by_value: bool,
+    /// Looked at the list.
+    pub listed: bool,
+    /// Read the secret again.
+    pub reread: bool,
+    /// The old key was seen dead.
+    pub old_dead: bool,
+    /// Orphans of ours that a look found and that are to be given up, by id.
+    pub orphans: Vec<String>,
+    /// Keys that may be ours, for a person to judge.
+    pub candidates: Vec<String>,
+    /// A person asked to close after the look.
+    pub abandon: bool,
+}
+
+/// Which layout a leg brings to the targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    /// While both keys live.
+    During,
+    /// Only the new key.
+    Settled,
+}
+
+impl Layout {
+    /// Its name in logs and run ids.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::During => "during",
+            Self::Settled => "settled",
+        }
+    }
+}
+
+/// What a verify has shown in this leg.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyState {
+    /// The first poll of the present unbroken run of polls that hold.
+    pub since: Option<Stamp>,
+    /// Its evidence is complete.
+    pub holds: bool,
+    /// To be asked again at this time.
+    pub next: Stamp,
+}
+
+/// One leg: a layout written, deployed and observed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leg {
+    /// The layout.
+    pub layout: Layout,
+    /// How many legs this rotation has begun; part of the hooks' run id.
+    pub number: u32,
+    /// Targets that hold the layout, in the plan's order.
+    pub written: Vec<bool>,
+    /// Hooks done after all writes.
+    pub hooks_done: u32,
+    /// Deployed early with a target still missing (at 75 % of the grace).
+    pub early: bool,
+    /// When the last hook was done (or the last write, without hooks).
+    pub deployed_at: Option<Stamp>,
+    /// The verifies.
+    pub verifies: Vec<VerifyState>,
+    /// The old key's last use known, or the deploy: quiet counts from here.
+    pub quiet_from: Stamp,
+    /// The old key's use can be seen and was not since `quiet_from`, up to this poll.
+    pub quiet_seen_to: Option<Stamp>,
+    /// The provider told something definite about the old key's use at the last look.
+    pub use_visible: bool,
+    /// The next look at the last uses.
+    pub use_next: Stamp,
+    /// A person's `confirm` let it go on without the evidence.
+    pub confirmed: bool,
+}
+
+impl Leg {
+    /// A leg with nothing done.
+    #[must_use]
+    pub fn new(layout: Layout, number: u32, plan: &Plan) -> Self {
+        Self {
+            layout,
+            number,
+            written: plan.targets.iter().map(|_| false).collect(),
+            hooks_done: 0,
+            early: false,
+            deployed_at: None,
+            verifies: plan.verifies.iter().map(|_| VerifyState::default()).collect(),
+            quiet_from: Stamp(0),
+            quiet_seen_to: None,
+            use_visible: false,
+            use_next: Stamp(0),
+            confirmed: false,
+        }
+    }
+
+    /// Every target holds the layout.
+    #[must_use]
+    pub fn all_written(&self) -> bool {
+        self.written.iter().all(|w| *w)
+    }
+
+    /// Every verify holds. A `confirm` in a settled leg that follows another is answered by `confirm --retire` instead.
+    #[must_use]
+    pub fn evidence(&self, plan: &Plan) -> bool {
+        self.deployed_at.is_some()
+            && plan.verifies.iter().zip(&self.verifies).all(|(plan, state)| {
+                state.holds || (plan.kind == VerifyKind::Confirm && self.number > 1 && self.layout == Layout::Settled)
+            })
+    }
+
+    /// The old key was quiet for the plan's span, seen so with the provider's lag allowed for.
+    #[must_use]
+    pub fn quiet(&self, plan: &Plan) -> bool {
+        let Some(last_used) = plan.provider.declares.last_used else { return false };
+        let Some(seen_to) = self.quiet_seen_to else { return false };
+        self.deployed_at.is_some() && seen_to >= self.quiet_from.plus(plan.quiet).plus(last_used.lag)
+    }
+}
+
+/// The grace: until when the old key can be counted on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grace {
+    /// The intent's time.
+    pub from: Stamp,
+    /// Its end by our clock, the earliest it can be.
+    pub end: Stamp,
+    /// Thresholds already told, in percent.
+    pub told: Vec<u8>,
+    /// Its end was told.
+    pub ended_told: bool,
+}
+
+impl Grace {
+    /// When `percent` of it have passed.
+    #[must_use]
+    pub fn at(&self, percent: u8) -> Stamp {
+        self.from.plus(self.end.since(self.from).percent(i64::from(percent)))
+    }
+}
+
+/// How far the old key's end has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetireState {
+    /// A person's `confirm --retire`.
+    pub confirmed: bool,
+    /// It was deactivated at this time.
+    pub deactivated_at: Option<Stamp>,
+    /// It turned out to be used while deactivated: to be activated again.
+    pub reactivate: bool,
+    /// It was revoked at this time.
+    pub revoked_at: Option<Stamp>,
+    /// How its death was proven.
+    pub dead: Option<Proof>,
+    /// Provider's clock minus ours as last measured, in milliseconds.
+    pub provider_skew: Option<i64>,
+}
+
+/// How a key's death was proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Proof {
+    /// Presented, and refused.
+    Refused,
+    /// The provider confirmed the revoke, and its settle span passed; it may not be presented.
+    Revoked,
+    /// Past its expiry by the provider's own clock.
+    Expired,
+    /// The mint itself ends it (grace of nothing).
+    AtMint,
+}
+
+/// Why a rotation waits for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Why {
+    /// A check of the preflight fails. Nothing has happened; it is tried again by itself.
+    Preflight(String),
+    /// The mint is refused.
+    MintRefused(String),
+    /// Whether a key was made is not known, and nothing more can be looked at.
+    Doubt,
+    /// Keys that may be ours; a person must say.
+    Candidates(Vec<String>),
+    /// The reply held a key this policy already knows.
+    SameKey,
+    /// The provider does not accept the new key.
+    NewKeyRefused,
+    /// A target cannot be written. The key is sealed here; it is tried again by itself.
+    Store {
+        /// The target's place in the plan.
+        target: u32,
+        /// What came back.
+        detail: String,
+    },
+    /// A hook failed five times.
+    Hook {
+        /// The hook's place in the plan.
+        hook: u32,
+        /// What came back.
+        detail: String,
+    },
+    /// Whether a hook started is not known and it must not be repeated.
+    HookUnknown {
+        /// The hook's place in the plan.
+        hook: u32,
+    },
+    /// A target holds a value that is neither this rotation's nor the one recorded as current.
+    Drift {
+        /// The targets' places in the plan.
+        targets: Vec<u32>,
+    },
+    /// The old key is still used where it should be quiet.
+    OldStillUsed {
+        /// Its last use, by our clock.
+        at: Stamp,
+        /// What the provider tells of it.
+        from: Option<String>,
+    },
+    /// The old key cannot be ended: what came back.
+    Retire(String),
+    /// The old key is still accepted long after it was ended.
+    OldStillAccepted,
+    /// A look needs a verb that is refused: what came back.
+    Look(String),
+}
+
+impl Why {
+    /// Its stable label.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Preflight(_) => "preflight",
+            Self::MintRefused(_) => "mint-refused",
+            Self::Doubt => "doubt",
+            Self::Candidates(_) => "candidates",
+            Self::SameKey => "same-key",
+            Self::NewKeyRefused => "new-key-refused",
+            Self::Store { .. } => "store",
+            Self::Hook { .. } => "hook",
+            Self::HookUnknown { .. } => "hook-unknown",
+            Self::Drift { .. } => "drift",
+            Self::OldStillUsed { .. } => "old-still-used",
+            Self::Retire(_) => "retire",
+            Self::OldStillAccepted => "old-still-accepted",
+            Self::Look(_) => "look",
+        }
+    }
+
+    /// It goes on trying by itself, seldom: what it waits for may come back without a person.
+    #[must_use]
+    pub const fn retries(&self) -> bool {
+        matches!(self, Self::Preflight(_) | Self::Store { .. } | Self::OldStillAccepted | Self::Retire(_) | Self::Look(_))
+    }
+}
+
+/// Waiting for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Why.
+    pub why: Why,
+    /// Since when.
+    pub since: Stamp,
+    /// When a person was last told.
+    pub told_at: Stamp,
+}
+
+/// How a rotation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum End {
+    /// The new key is in use and the old one dead.
+    Done,
+    /// The new key is in use; the old one was not ours to end.
+    OldLeft,
+    /// The first key of the policy is in use.
+    First,
+    /// Given up by a person; the key that was in use before is in use.
+    Abandoned,
+}
+
+/// One rotation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotation {
+    /// [`FORMAT`].
+    pub format: u16,
+    /// Spreads retries of many rotations; drawn from the rotation's id.
+    pub seed: u64,
+    /// When it was opened.
+    pub opened_at: Stamp,
+    /// Where it stands.
+    pub phase: Phase,
+    /// The call under way.
+    pub call: Call,
+    /// Waiting for a person.
+    pub held: Option<Held>,
+    /// When a person last said `resume`: the old key's uses before it are forgiven.
+    pub resumed_at: Stamp,
+    /// The key in use before; `None` = a first key.
+    pub old: Option<Key>,
+    /// The old key is ours, so that we may end it.
+    pub old_is_ours: bool,
+    /// The new key.
+    pub new: Option<Key>,
+    /// Roles are swapped by `abandon`: "new" is the key that was in use before, "old" the one that was made.
+    pub swapped: bool,
+    /// The mint.
+    pub mint: MintState,
+    /// The doubt.
+    pub doubt: Doubt,
+    /// The leg under way, from stage on.
+    pub leg: Option<Leg>,
+    /// Legs begun.
+    pub legs: u32,
+    /// The grace, armed with the mint's intent.
+    pub grace: Option<Grace>,
+    /// Evidence for the new key after all targets and hooks of the first leg.
+    pub cutover_at: Option<Stamp>,
+    /// The old key's end.
+    pub retire: RetireState,
+    /// How it ended.
+    pub end: Option<End>,
+}
+
+impl Rotation {
+    /// A rotation that has done nothing yet.
+    #[must_use]
+    pub fn open(seed: u64, now: Stamp) -> Self {
+        Self {
+            format: FORMAT,
+            seed,
+            opened_at: now,
+            phase: Phase::Preflight,
+            call: Call::FRESH,
+            held: None,
+            resumed_at: now,
+            old: None,
+            old_is_ours: false,
+            new: None,
+            swapped: false,
+            mint: MintState::default(),
+            doubt: Doubt::default(),
+            leg: None,
+            legs: 0,
+            grace: None,
+            cutover_at: None,
+            retire: RetireState::default(),
+            end: None,
+        }
+    }
+
+    /// The old key is dead, as far as that is proven.
+    #[must_use]
+    pub const fn old_dead(&self) -> bool {
+        self.retire.dead.is_some()
+    }
+
+    /// The old key's use can be seen at the provider, by this plan.
+    #[must_use]
+    pub fn use_exposed(&self, plan: &Plan) -> bool {
+        let verbs = plan.provider.verbs;
+        plan.provider.declares.last_used.is_some()
+            && plan.provider.declares.authority == crate::plan::Authority::Separate
+            && (verbs.last_used || verbs.list)
+            && self.old.as_ref().is_some_and(|old| old.id.is_some())
+    }
+
+    /// The old key ends by the provider's clock in this rotation (not where `abandon` swapped the roles: then it is ours to revoke).
+    #[must_use]
+    pub const fn clock_ends_old(&self, plan: &Plan) -> bool {
+        plan.provider_ends_old() && !self.swapped
+    }
+
+    /// How long ago it was opened.
+    #[must_use]
+    pub const fn age(&self, now: Stamp) -> Span {
+        now.since(self.opened_at)
+    }
+}
