@@ -3,12 +3,18 @@
 //! One [`Ledger`] is used by one process. Everything that belongs together is one [`Commit`]: either all of it is durable when
 //! [`Ledger::commit`] returns `Ok`, or none of it is. Secret values are sealed before they reach the database.
 
+mod seal;
+mod sqlite;
+
 use std::fmt;
 
 use async_trait::async_trait;
 use cutover_api::Secret;
 use cutover_machine::Stamp;
 use serde::{Deserialize, Serialize};
+
+pub use self::seal::{SealKey, SealKeyError, SealKeys};
+pub use self::sqlite::SqliteLedger;
 
 /// One transaction. Empty parts cost nothing.
 #[derive(Default)]

@@ -110,8 +110,6 @@ pub struct MintState {
     pub intent: Option<MintIntent>,
     /// How many intents there were; each is sent once.
     pub intents: u32,
-    /// Refusals of class `refused` in a row.
-    pub refusals: u32,
     /// A raw reply is sealed and waits to be read.
     pub received: bool,
     /// The reply held no secret: `[read]` must follow.
@@ -140,8 +138,8 @@ pub struct Doubt {
     pub listed: bool,
     /// Read the secret again.
     pub reread: bool,
-    /// The old key was seen dead.
-    pub old_dead: bool,
+    /// A look proved that no key of the lost mint lives.
+    pub absent: bool,
     /// Orphans of ours that a look found and that are to be given up, by id.
     pub orphans: Vec<String>,
     /// Keys that may be ours, for a person to judge.
@@ -191,6 +189,8 @@ pub struct Leg {
     pub number: u32,
     /// Targets that hold the layout, in the plan's order.
     pub written: Vec<bool>,
+    /// A write was intended: a target may hold it, whatever came back.
+    pub touched: bool,
     /// Hooks done after all writes.
     pub hooks_done: u32,
     /// Deployed early with a target still missing (at 75 % of the grace).
@@ -205,6 +205,8 @@ pub struct Leg {
     pub quiet_seen_to: Option<Stamp>,
     /// The provider told something definite about the old key's use at the last look.
     pub use_visible: bool,
+    /// The provider answered at least one look at the uses in this leg.
+    pub use_answered: bool,
     /// The next look at the last uses.
     pub use_next: Stamp,
     /// A person's `confirm` let it go on without the evidence.
@@ -219,6 +221,7 @@ impl Leg {
             layout,
             number,
             written: plan.targets.iter().map(|_| false).collect(),
+            touched: false,
             hooks_done: 0,
             early: false,
             deployed_at: None,
@@ -226,6 +229,7 @@ impl Leg {
             quiet_from: Stamp(0),
             quiet_seen_to: None,
             use_visible: false,
+            use_answered: false,
             use_next: Stamp(0),
             confirmed: false,
         }
@@ -281,6 +285,10 @@ impl Grace {
 pub struct RetireState {
     /// A person's `confirm --retire`.
     pub confirmed: bool,
+    /// The key to be ended never stood in a target (`abandon` before any write): no evidence is needed.
+    pub unused: bool,
+    /// A deactivate or revoke was intended: it may have happened, whatever came back.
+    pub ending: bool,
     /// It was deactivated at this time.
     pub deactivated_at: Option<Stamp>,
     /// It turned out to be used while deactivated: to be activated again.
@@ -429,6 +437,8 @@ pub struct Rotation {
     pub phase: Phase,
     /// The call under way.
     pub call: Call,
+    /// Failures in a row of what is being done, over all targets of a leg and over new intents.
+    pub failures: u32,
     /// Waiting for a person.
     pub held: Option<Held>,
     /// When a person last said `resume`: the old key's uses before it are forgiven.
@@ -469,6 +479,7 @@ impl Rotation {
             opened_at: now,
             phase: Phase::Preflight,
             call: Call::FRESH,
+            failures: 0,
             held: None,
             resumed_at: now,
             old: None,

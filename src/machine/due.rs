@@ -1,0 +1,376 @@
+//! What a rotation does next, derived from its durable state alone.
+
+use alloc::vec::Vec;
+
+use crate::doubt::{Look, look};
+use crate::event::Effect;
+use crate::plan::{Plan, VerifyKind};
+use crate::state::{Call, Layout, Leg, Phase, Rotation, Why};
+use crate::time::{Span, Stamp};
+
+/// The time, and what the clock says about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// The time.
+    pub at: Stamp,
+    /// When the policy's window is open next: now or earlier = it is open.
+    pub window: Stamp,
+    /// The clock has stepped and was not confirmed: nothing starts and no key is ended.
+    pub frozen: bool,
+}
+
+impl Now {
+    /// `at`, with the window open and a sane clock.
+    #[must_use]
+    pub const fn open(at: Stamp) -> Self {
+        Self { at, window: at, frozen: false }
+    }
+}
+
+/// What is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "what is due must be done"]
+pub enum Due {
+    /// Something is to be told or settled by the passing of time: send [`crate::event::Event::Woke`].
+    Tell,
+    /// Make this call.
+    Call(Effect),
+    /// Nothing before this time.
+    Sleep(Stamp),
+    /// A person is needed; nothing before this time.
+    Ask(Question, Stamp),
+    /// Nothing is left to do.
+    Rest,
+}
+
+/// What a person is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// It is held.
+    Held,
+    /// `confirm`: is the new key in use?
+    Confirm,
+    /// `confirm --retire`: may the old key be ended?
+    ConfirmRetire,
+}
+
+/// While a survey is younger than this, the mint may follow it.
+const SURVEY_HOLDS: Span = Span::minutes(2);
+/// How often the targets are looked at while only the provider's clock is waited for.
+const IDLE_LOOK: Span = Span::HOUR;
+/// What is added to a provider's expiry before it is believed by a clock that was only compared once.
+pub(crate) const EXPIRY_MARGIN: Span = Span::minutes(5);
+/// `held` is told again after this.
+pub(crate) const DAILY: Span = Span::DAY;
+
+/// What is due now.
+pub fn due(rotation: &Rotation, plan: &Plan, now: Now) -> Due {
+    if rotation.phase == Phase::Closed {
+        return Due::Rest;
+    }
+    let alarm = alarm(rotation, plan);
+    if alarm <= now.at {
+        return Due::Tell;
+    }
+    let not_before = match &rotation.call {
+        Call::Flying { .. } => return Due::Sleep(alarm),
+        Call::Ready { not_before, .. } => *not_before,
+    };
+    let (question, until) = match next(rotation, plan, now) {
+        Next::Tell => return Due::Tell,
+        Next::Call(effect) => {
+            let until = if now.frozen && (effect.ends_a_key() || effect == Effect::Mint || effect == Effect::Survey) {
+                now.at.plus(Span::MINUTE)
+            } else {
+                not_before
+            };
+            if until <= now.at {
+                return Due::Call(effect);
+            }
+            (None, until)
+        }
+        Next::At(until) => (None, until),
+        Next::Ask(question, until) => (Some(question), until),
+    };
+    let until = until.min(alarm);
+    match question.or_else(|| rotation.held.as_ref().map(|_| Question::Held)) {
+        Some(question) => Due::Ask(question, until),
+        None => Due::Sleep(until),
+    }
+}
+
+/// What would be done next if no alarm, back-off or frozen clock stood in the way.
+enum Next {
+    Tell,
+    Call(Effect),
+    At(Stamp),
+    Ask(Question, Stamp),
+}
+
+/// The next time at which the passing of time alone must be told.
+pub(crate) fn alarm(rotation: &Rotation, plan: &Plan) -> Stamp {
+    let mut alarm = rotation.held.as_ref().map_or(Stamp::NEVER, |held| held.told_at.plus(DAILY));
+    if let Some(grace) = &rotation.grace
+        && grace_counts(rotation)
+    {
+        let open = plan.thresholds.iter().filter(|percent| !grace.told.contains(percent));
+        for percent in open {
+            alarm = alarm.min(grace.at(*percent));
+        }
+        if !grace.ended_told {
+            alarm = alarm.min(grace.end);
+        }
+    }
+    alarm
+}
+
+/// The grace still matters: there is an old key, not known dead, and the consumers have not moved.
+pub(crate) const fn grace_counts(rotation: &Rotation) -> bool {
+    rotation.old.is_some() && rotation.cutover_at.is_none() && !rotation.old_dead()
+}
+
+fn next(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
+    // Undoing a deactivation that hurts does not wait for a person.
+    if rotation.retire.reactivate {
+        return Next::Call(Effect::Activate);
+    }
+    if let Some(held) = &rotation.held
+        && !held.why.retries()
+    {
+        return match held.why {
+            Why::Doubt => doubt_held(rotation, plan, now),
+            _ => Next::Ask(Question::Held, Stamp::NEVER),
+        };
+    }
+    match rotation.phase {
+        Phase::Preflight if now.window > now.at => Next::At(now.window),
+        Phase::Preflight => Next::Call(Effect::Survey),
+        Phase::Mint => mint(rotation, plan, now),
+        Phase::Doubt => match look(rotation, plan, now.at) {
+            Look::Call(effect) => Next::Call(effect),
+            Look::At(at) => Next::At(at),
+            Look::MintAgain | Look::Hold(_) => Next::Tell,
+        },
+        Phase::Stage | Phase::Deploy | Phase::Observe | Phase::Settle => match &rotation.leg {
+            Some(leg) => leg_next(rotation, leg, plan, now),
+            None => Next::Tell,
+        },
+        Phase::Retire => retire(rotation, plan, now),
+        Phase::Closed => Next::At(Stamp::NEVER),
+    }
+}
+
+fn mint(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
+    let mint = &rotation.mint;
+    if mint.received {
+        Next::Call(Effect::ReadReply)
+    } else if mint.to_read {
+        Next::Call(Effect::ReadNew)
+    } else if rotation.new.is_none() {
+        if now.at.since(mint.surveyed_at) > SURVEY_HOLDS { Next::Call(Effect::Survey) } else { Next::Call(Effect::Mint) }
+    } else if plan.provider.verbs.probe && !mint.accepted {
+        Next::Call(Effect::ProbeNew)
+    } else {
+        Next::Tell
+    }
+}
+
+/// Held in doubt: the one thing that can still be settled by itself is that the old key is dead and the new value lost.
+fn doubt_held(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
+    let held = Next::Ask(Question::Held, Stamp::NEVER);
+    let declares = &plan.provider.declares;
+    let can_see = plan.provider.verbs.probe
+        && declares.negative_probe
+        && declares.re_rotate != crate::plan::ReRotate::Destroys
+        && plan.provider_ends_old()
+        && rotation.old.is_some()
+        && rotation.mint.intents < 2;
+    let Some(intent) = rotation.mint.intent.as_ref().filter(|_| can_see) else { return held };
+    let dead_at = intent.deadline.plus(plan.grace).plus(declares.settle);
+    if now.at < dead_at { Next::Ask(Question::Held, dead_at) } else { Next::Call(Effect::ProbeOld) }
+}
+
+/// Write, deploy, watch: the same for the layout `during` and the settled one.
+fn leg_next(rotation: &Rotation, leg: &Leg, plan: &Plan, now: Now) -> Next {
+    if rotation.phase == Phase::Settle && now.window > now.at && leg.deployed_at.is_none() {
+        return Next::At(now.window);
+    }
+    if leg.deployed_at.is_some() {
+        return watch(rotation, leg, plan, now.at);
+    }
+    let missing: Vec<usize> = (0..leg.written.len()).filter(|i| !leg.written[*i]).collect();
+    if missing.is_empty() || deploy_early(rotation, leg, now.at) {
+        return match u32::try_from(plan.hooks.len()) {
+            Ok(hooks) if leg.hooks_done < hooks => {
+                Next::Call(Effect::Hook { hook: leg.hooks_done, layout: leg.layout, leg: leg.number })
+            }
+            _ => Next::Tell,
+        };
+    }
+    // A target that fails must not keep the others waiting: each try takes the next one that is missing.
+    let tries = match rotation.call {
+        Call::Ready { tries, .. } => tries as usize,
+        Call::Flying { .. } => 0,
+    };
+    let target = u32::try_from(missing[tries % missing.len()]).unwrap_or(0);
+    Next::Call(Effect::Write { target, layout: leg.layout })
+}
+
+/// At three quarters of the grace what is staged is deployed, so that only what is missing goes down.
+pub(crate) fn deploy_early(rotation: &Rotation, leg: &Leg, now: Stamp) -> bool {
+    !leg.early
+        && leg.written.iter().any(|w| *w)
+        && grace_counts(rotation)
+        && rotation.grace.as_ref().is_some_and(|grace| now >= grace.at(75))
+}
+
+/// The next poll, and what it asks for.
+fn watch(rotation: &Rotation, leg: &Leg, plan: &Plan, now: Stamp) -> Next {
+    let mut verifies = Vec::new();
+    let mut uses = false;
+    let mut next = Stamp::NEVER;
+    let mut asks = false;
+    for ((place, plan), state) in (0_u32..).zip(&plan.verifies).zip(&leg.verifies) {
+        match plan.kind {
+            VerifyKind::Confirm => asks |= !state.holds && !leg.evidence_by_confirm_later(),
+            VerifyKind::LastUsed if state.holds => {}
+            _ if state.next <= now => {
+                uses |= plan.kind == VerifyKind::LastUsed;
+                verifies.push(place);
+            }
+            _ => next = next.min(state.next),
+        }
+    }
+    if rotation.use_exposed(plan) {
+        if leg.use_next <= now {
+            uses = true;
+        } else {
+            next = next.min(leg.use_next);
+        }
+    }
+    if !verifies.is_empty() || uses {
+        return Next::Call(Effect::Watch { verifies, uses });
+    }
+    // Nothing to ask (a lone `confirm`): the targets are still looked at, for drift.
+    if leg.use_next <= now {
+        return Next::Call(Effect::Watch { verifies, uses });
+    }
+    next = next.min(leg.use_next);
+    if asks { Next::Ask(Question::Confirm, next) } else { Next::At(next) }
+}
+
+fn retire(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
+    let verbs = plan.provider.verbs;
+    let retire = &rotation.retire;
+    if retire.dead.is_some() {
+        return Next::Tell;
+    }
+    if rotation.clock_ends_old(plan) {
+        return await_expiry(rotation, plan, now);
+    }
+    if let Some(revoked_at) = retire.revoked_at {
+        return after_revoke(plan, revoked_at, now.at);
+    }
+    let polled = match rotation.leg.as_ref().filter(|_| !retire.unused) {
+        None => None,
+        Some(leg) => match watch(rotation, leg, plan, now.at) {
+            // Polls that are due come before any act, so that the act stands on what is true now.
+            Next::Call(effect) => return Next::Call(effect),
+            Next::At(at) | Next::Ask(_, at) if !ready_to_end(rotation, leg, plan) => {
+                return if asks_person(rotation, leg, plan) { Next::Ask(Question::ConfirmRetire, at) } else { Next::At(at) };
+            }
+            Next::At(at) | Next::Ask(_, at) => Some(at),
+            Next::Tell => Some(Stamp::NEVER),
+        },
+    };
+    if verbs.deactivate && retire.deactivated_at.is_none() {
+        return Next::Call(Effect::Deactivate);
+    }
+    if let Some(deactivated_at) = retire.deactivated_at {
+        let soaked = deactivated_at.plus(plan.soak);
+        if now.at < soaked && !retire.unused {
+            return Next::At(soaked.min(polled.unwrap_or(Stamp::NEVER)));
+        }
+    }
+    if verbs.revoke { Next::Call(Effect::Revoke) } else { Next::Tell }
+}
+
+/// Evidence, and quiet where it can be seen; otherwise a way back (deactivate and soak) or a person's word.
+fn ready_to_end(rotation: &Rotation, leg: &Leg, plan: &Plan) -> bool {
+    leg.evidence(plan)
+        && quiet_or_unseen(rotation, leg, plan)
+        && (!wants_person(rotation, leg, plan) || rotation.retire.confirmed)
+}
+
+/// The old key is quiet, or its use cannot be seen and the provider has said so.
+pub(crate) fn quiet_or_unseen(rotation: &Rotation, leg: &Leg, plan: &Plan) -> bool {
+    if !rotation.use_exposed(plan) {
+        return true;
+    }
+    if leg.use_visible { leg.quiet(plan) } else { leg.use_answered }
+}
+
+/// Only a person can say that the old key may go: nothing shows its use and nothing could be undone, or the last evidence was a person's.
+fn wants_person(rotation: &Rotation, leg: &Leg, plan: &Plan) -> bool {
+    let seen = rotation.use_exposed(plan) && leg.use_visible;
+    let by_word = leg.evidence_by_confirm_later() && plan.verifies.iter().any(|v| v.kind == VerifyKind::Confirm);
+    by_word || (!seen && !plan.provider.verbs.deactivate)
+}
+
+fn asks_person(rotation: &Rotation, leg: &Leg, plan: &Plan) -> bool {
+    !rotation.retire.confirmed
+        && leg.evidence(plan)
+        && quiet_or_unseen(rotation, leg, plan)
+        && wants_person(rotation, leg, plan)
+}
+
+/// The provider's clock ends the old key. Until then the targets are looked at now and then.
+fn await_expiry(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
+    let verbs = plan.provider.verbs;
+    let expiry = expiry_by_our_clock(rotation, plan);
+    let look = rotation.leg.as_ref().map_or(Stamp::NEVER, |leg| {
+        let polls = leg.verifies.iter().map(|v| v.next).chain([leg.use_next]);
+        polls.max().unwrap_or(Stamp::NEVER).plus(IDLE_LOOK)
+    });
+    if now.at < expiry {
+        return if look <= now.at {
+            Next::Call(Effect::Watch { verifies: Vec::new(), uses: rotation.use_exposed(plan) })
+        } else {
+            Next::At(expiry.min(look))
+        };
+    }
+    if verbs.probe && plan.provider.declares.negative_probe {
+        Next::Call(Effect::ProbeOld)
+    } else if verbs.list && rotation.retire.provider_skew.is_none() {
+        Next::Call(Effect::ReadClock)
+    } else if now.at < expiry.plus(EXPIRY_MARGIN) || now.frozen {
+        Next::At(expiry.plus(EXPIRY_MARGIN).max(now.at.plus(Span::MINUTE)))
+    } else {
+        Next::Tell
+    }
+}
+
+/// When the old key ends, by our clock: the provider's word, its clock's skew taken out; without a word, the latest it can be.
+pub(crate) fn expiry_by_our_clock(rotation: &Rotation, plan: &Plan) -> Stamp {
+    let told = rotation.old.as_ref().and_then(|old| old.expires_at);
+    let skew = rotation.retire.provider_skew.unwrap_or(0);
+    match told {
+        Some(at) => Stamp(at.0.saturating_sub(skew)),
+        None => rotation.mint.intent.as_ref().map_or(Stamp::NEVER, |intent| intent.deadline.plus(plan.grace)),
+    }
+}
+
+fn after_revoke(plan: &Plan, revoked_at: Stamp, now: Stamp) -> Next {
+    if plan.provider.verbs.probe && plan.provider.declares.negative_probe {
+        return Next::Call(Effect::ProbeOld);
+    }
+    let settled = revoked_at.plus(plan.provider.declares.settle);
+    if now < settled { Next::At(settled) } else { Next::Tell }
+}
+
+impl Leg {
+    /// A `confirm` here is answered by `confirm --retire`: the settled leg after another one.
+    pub(crate) const fn evidence_by_confirm_later(&self) -> bool {
+        self.number > 1 && matches!(self.layout, Layout::Settled)
+    }
+}

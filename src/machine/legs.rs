@@ -1,0 +1,384 @@
+//! The events of stage, deploy, observe and settle: a layout is written, deployed and watched.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::decide::{TRIES, Work};
+use crate::due::{deploy_early, quiet_or_unseen};
+use crate::event::{Answer, Class, Effect, Fact, Holding, Illegal, Sight, Use, Uses, Watched};
+use crate::plan::{VerifyKind, VerifyPlan};
+use crate::state::{Call, Layout, Leg, Phase, VerifyState, Why};
+use crate::time::{Span, Stamp};
+
+impl Work<'_> {
+    pub(crate) fn written(&mut self, target: u32, answer: Answer<()>) -> Result<(), Illegal> {
+        let Call::Flying { effect: Effect::Write { target: flying, layout }, .. } = self.next.call else {
+            return Err(self.illegal("no write is under way"));
+        };
+        if flying != target {
+            return Err(self.illegal("another target is being written"));
+        }
+        self.landed()?;
+        let before = self.next.failures;
+        match answer {
+            Answer::Done(()) => {
+                self.next.failures = 0;
+                if let Some(written) = self.next.leg.as_mut().and_then(|leg| leg.written.get_mut(target as usize)) {
+                    *written = true;
+                }
+                self.recovered();
+                self.tell(Fact::Written { target, layout });
+                self.leg_moves();
+            }
+            Answer::Refused(refused) => self.write_failed(before, target, refused.class, refused.retry_after, refused.detail),
+            Answer::Unknown(detail) => self.write_failed(before, target, Class::Unsent, None, detail),
+        }
+        Ok(())
+    }
+
+    /// The key stays sealed; the write is repeated. `failures` counts the tries over all targets of the leg.
+    fn write_failed(&mut self, before: u32, target: u32, class: Class, asked: Option<Span>, detail: String) {
+        let tries = self.again(before, asked, true);
+        self.next.failures = tries;
+        if class == Class::Exists && tries < TRIES {
+            // Somebody else wrote in between: read again at once.
+            self.next.call = Call::Ready { tries, not_before: self.now.at, after_unknown: false };
+        } else if tries >= TRIES || class == Class::Scope {
+            self.hold(Why::Store { target, detail });
+        }
+    }
+
+    pub(crate) fn hooked(&mut self, hook: u32, answer: Answer<()>) -> Result<(), Illegal> {
+        let Call::Flying { effect: Effect::Hook { hook: flying, layout, .. }, .. } = self.next.call else {
+            return Err(self.illegal("no hook is under way"));
+        };
+        if flying != hook {
+            return Err(self.illegal("another hook is under way"));
+        }
+        self.landed()?;
+        match answer {
+            Answer::Done(()) => {
+                self.next.failures = 0;
+                self.recovered();
+                self.tell(Fact::Deployed { hook, layout });
+                if let Some(leg) = &mut self.next.leg {
+                    leg.hooks_done += 1;
+                }
+                self.leg_moves();
+            }
+            Answer::Refused(refused) => {
+                self.tell(Fact::HookFailed { hook, detail: refused.detail.clone() });
+                self.hook_failed(hook, refused.retry_after, refused.detail, false);
+            }
+            Answer::Unknown(detail) => {
+                self.tell(Fact::HookFailed { hook, detail: detail.clone() });
+                self.hook_unknown(hook, self.next.failures, &detail);
+            }
+        }
+        Ok(())
+    }
+
+    fn hook_failed(&mut self, hook: u32, asked: Option<Span>, detail: String, after_unknown: bool) {
+        let tries = self.again(self.next.failures, asked, after_unknown);
+        self.next.failures = tries;
+        if tries >= TRIES {
+            self.hold(Why::Hook { hook, detail });
+        }
+    }
+
+    /// Whether a hook started is not known: repeated where it may be, else a person must look.
+    pub(crate) fn hook_unknown(&mut self, hook: u32, before: u32, detail: &str) {
+        if self.plan.hooks.get(hook as usize).is_some_and(|plan| plan.repeatable) {
+            self.next.failures = before;
+            self.hook_failed(hook, None, String::from(detail), true);
+        } else {
+            self.hold(Why::HookUnknown { hook });
+        }
+    }
+
+    /// The targets were read right before a guarded call: drift holds, a target set back is written again.
+    pub(crate) fn guarded(&mut self, holdings: &[Holding]) -> Result<(), Illegal> {
+        if !matches!(self.next.call, Call::Ready { .. }) {
+            return Err(self.illegal("a call is under way"));
+        }
+        if self.drifted(holdings) {
+            return Ok(());
+        }
+        let unreadable = holdings.iter().any(|holding| !holding.readable);
+        match self.next.phase {
+            Phase::Mint | Phase::Doubt if unreadable => {
+                self.next.mint.surveyed_at = Stamp(0);
+                self.again(self.tries(), None, false);
+            }
+            Phase::Stage | Phase::Deploy | Phase::Settle => {
+                self.set_back(holdings);
+                // Read back before the hook: what cannot be read is not deployed, unless time is running out.
+                let early = self.next.leg.as_ref().is_some_and(|leg| deploy_early(&self.next, leg, self.now.at));
+                if unreadable && !early {
+                    let tries = self.again(self.tries(), None, false);
+                    if tries >= TRIES {
+                        let target = holdings.iter().position(|h| !h.readable).and_then(|i| u32::try_from(i).ok());
+                        self.hold(Why::Store { target: target.unwrap_or(0), detail: String::from("cannot be read back") });
+                    }
+                }
+            }
+            Phase::Retire => {
+                self.set_back(holdings);
+                if unreadable && self.next.phase == Phase::Retire {
+                    self.again(self.tries(), None, false);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether a reachable target holds a foreign value; then it is held.
+    fn drifted(&mut self, holdings: &[Holding]) -> bool {
+        let foreign: Vec<u32> =
+            (0_u32..).zip(holdings).filter(|(_, holding)| holding.readable && !holding.known).map(|(i, _)| i).collect();
+        if foreign.is_empty() {
+            return false;
+        }
+        self.hold(Why::Drift { targets: foreign });
+        true
+    }
+
+    /// Targets that no longer hold the leg's layout are written again, and everything after the write starts anew.
+    fn set_back(&mut self, holdings: &[Holding]) {
+        let Some(leg) = &mut self.next.leg else { return };
+        let back: Vec<u32> = (0_u32..)
+            .zip(holdings.iter().zip(&leg.written))
+            .filter(|(_, (holding, written))| **written && holding.readable && !holding.holds(leg.layout))
+            .map(|(i, _)| i)
+            .collect();
+        if back.is_empty() {
+            return;
+        }
+        for target in &back {
+            if let Some(written) = leg.written.get_mut(*target as usize) {
+                *written = false;
+            }
+        }
+        let (layout, number) = (leg.layout, leg.number);
+        self.next.legs += 1;
+        let fresh = Leg { written: leg.written.clone(), ..Leg::new(layout, self.next.legs, self.plan) };
+        self.next.leg = Some(fresh);
+        let first = number == 1 || layout == Layout::During;
+        if self.next.retire.deactivated_at.is_some() && self.next.retire.revoked_at.is_none() {
+            self.next.retire.reactivate = self.plan.provider.verbs.activate;
+        }
+        self.next.cutover_at = None;
+        self.next.phase = if first { Phase::Stage } else { Phase::Settle };
+        self.next.call = Call::FRESH;
+        self.tell(Fact::SetBack { targets: back });
+    }
+
+    pub(crate) fn watched(&mut self, watched: &Watched) -> Result<(), Illegal> {
+        if !matches!(self.next.phase, Phase::Observe | Phase::Settle | Phase::Retire)
+            || !matches!(self.next.call, Call::Ready { .. })
+            || self.next.held.as_ref().is_some_and(|held| !held.why.retries())
+        {
+            return Err(self.illegal("nothing is being watched"));
+        }
+        if watched.skew.is_some() {
+            self.next.retire.provider_skew = watched.skew;
+        }
+        if self.drifted(&watched.targets) {
+            return Ok(());
+        }
+        self.set_back(&watched.targets);
+        let Some(mut leg) = self.next.leg.take() else { return Err(self.illegal("no leg is under way")) };
+        let deployed_at = match leg.deployed_at {
+            Some(at) if watched.began >= at => at,
+            _ => {
+                self.next.leg = Some(leg);
+                return Ok(());
+            }
+        };
+        self.see_verifies(&mut leg, watched, deployed_at);
+        let interval = self.look_interval();
+        leg.use_next = watched.began.plus(interval);
+        if let Some(uses) = &watched.uses {
+            self.see_uses(&mut leg, uses, watched.began, deployed_at);
+        }
+        self.next.leg = Some(leg);
+        self.old_still_used(watched);
+        if self.next.held.as_ref().is_none_or(|held| held.why.retries()) {
+            self.leg_moves();
+        }
+        Ok(())
+    }
+
+    /// How often the last uses and the targets are looked at.
+    fn look_interval(&self) -> Span {
+        match self.plan.provider.declares.last_used {
+            Some(last_used) if self.next.use_exposed(self.plan) => {
+                last_used.granularity.max(last_used.lag).max(Span::seconds(1)).min(Span::HOUR)
+            }
+            _ => Span::minutes(5),
+        }
+    }
+
+    fn see_verifies(&mut self, leg: &mut Leg, watched: &Watched, deployed_at: Stamp) {
+        let own = self.next.mint.probed_at.unwrap_or(Stamp(0));
+        let granularity = self.plan.provider.declares.last_used.map_or(Span::ZERO, |l| l.granularity);
+        let after = deployed_at.max(own).plus(granularity);
+        let layout = leg.layout;
+        for (place, (plan, state)) in (0_u32..).zip(self.plan.verifies.iter().zip(&mut leg.verifies)) {
+            let sight = match plan.kind {
+                VerifyKind::Confirm => continue,
+                VerifyKind::LastUsed => match &watched.uses {
+                    _ if state.holds => continue,
+                    Some(Uses { new: Use::At(at, _), .. }) if *at > after => Sight::Holds,
+                    Some(_) => Sight::Not,
+                    None => Sight::Unanswered,
+                },
+                _ => match watched.verifies.iter().find(|(seen, _)| *seen == place) {
+                    Some((_, sight)) => *sight,
+                    None => continue,
+                },
+            };
+            let held = state.holds;
+            see(state, *plan, sight, watched.began);
+            if state.holds && !held {
+                self.facts.push(Fact::Evidence { verify: place, layout });
+            }
+        }
+    }
+
+    fn see_uses(&mut self, leg: &mut Leg, uses: &Uses, began: Stamp, deployed_at: Stamp) {
+        leg.use_answered = true;
+        leg.quiet_from = leg.quiet_from.max(deployed_at);
+        let was_quiet = leg.quiet(self.plan);
+        match &uses.old {
+            Use::Unknown => {
+                leg.use_visible = false;
+                return;
+            }
+            Use::Never => {}
+            Use::At(at, _) => leg.quiet_from = leg.quiet_from.max(*at),
+        }
+        leg.use_visible = true;
+        leg.quiet_seen_to = Some(began);
+        if leg.quiet(self.plan) {
+            if !was_quiet {
+                self.facts.push(Fact::Quiet { since: leg.quiet_from });
+            }
+        } else if let Some(last_used) = self.plan.provider.declares.last_used {
+            // The look that can complete it is not put off to the next round.
+            let complete = leg.quiet_from.plus(self.plan.quiet).plus(last_used.lag);
+            if complete > began {
+                leg.use_next = leg.use_next.min(complete);
+            }
+        }
+    }
+
+    /// The old key is used although everything that was to move has moved: somewhere it is still configured.
+    fn old_still_used(&mut self, watched: &Watched) {
+        let Some(Uses { old: Use::At(at, from), .. }) = &watched.uses else { return };
+        let Some(leg) = &self.next.leg else { return };
+        let Some(deployed_at) = leg.deployed_at else { return };
+        let late = *at > deployed_at.max(self.next.resumed_at).plus(self.plan.quiet);
+        let deactivated = self.next.retire.deactivated_at.filter(|_| self.next.retire.revoked_at.is_none());
+        let granularity = self.plan.provider.declares.last_used.map_or(Span::ZERO, |l| l.granularity);
+        let while_off = deactivated.is_some_and(|off| *at > off.plus(granularity));
+        if (late && leg.evidence(self.plan)) || while_off {
+            if deactivated.is_some() && self.plan.provider.verbs.activate {
+                self.next.retire.reactivate = true;
+            }
+            if self.next.clock_ends_old(self.plan) && self.next.phase == Phase::Retire {
+                // The provider's clock runs on whatever we do: tell, and go on waiting for it.
+                return;
+            }
+            self.hold(Why::OldStillUsed { at: *at, from: from.clone() });
+        }
+    }
+
+    /// Moves on as far as what is known allows.
+    pub(crate) fn leg_moves(&mut self) {
+        let Some(leg) = &mut self.next.leg else {
+            self.stage();
+            return;
+        };
+        let hooks = u32::try_from(self.plan.hooks.len()).unwrap_or(u32::MAX);
+        let all = leg.written.iter().all(|w| *w);
+        if leg.deployed_at.is_none() {
+            if !all {
+                if leg.hooks_done >= hooks {
+                    // The early deploy is through; when the missing target is written, everything is deployed again.
+                    let early = leg.hooks_done > 0 || hooks == 0;
+                    leg.early |= early && leg.written.iter().any(|w| *w);
+                    leg.hooks_done = 0;
+                }
+                return;
+            }
+            if leg.hooks_done < hooks {
+                if self.next.phase == Phase::Stage {
+                    self.next.phase = Phase::Deploy;
+                }
+                return;
+            }
+            self.deployed();
+        }
+        self.watch_moves();
+    }
+
+    /// Everything is written and every hook done: evidence counts from here.
+    fn deployed(&mut self) {
+        let at = self.now.at;
+        if let Some(leg) = &mut self.next.leg {
+            leg.deployed_at = Some(at);
+            leg.quiet_from = at;
+            leg.use_next = at;
+            for verify in &mut leg.verifies {
+                *verify = VerifyState { next: at, ..VerifyState::default() };
+            }
+        }
+        if matches!(self.next.phase, Phase::Stage | Phase::Deploy) {
+            self.next.phase = Phase::Observe;
+        }
+    }
+
+    fn watch_moves(&mut self) {
+        let Some(leg) = &self.next.leg else { return };
+        let proven = leg.evidence(self.plan) && quiet_or_unseen(&self.next, leg, self.plan);
+        let during = leg.layout == Layout::During;
+        match self.next.phase {
+            Phase::Observe if proven || leg.confirmed => {
+                self.recovered();
+                self.next.cutover_at = Some(self.now.at);
+                self.tell(Fact::Cutover);
+                if during {
+                    self.begin_leg(Layout::Settled, Phase::Settle);
+                } else {
+                    self.enter_retire();
+                }
+            }
+            Phase::Settle if proven => {
+                self.recovered();
+                self.next.cutover_at.get_or_insert(self.now.at);
+                self.tell(Fact::Settled);
+                self.enter_retire();
+            }
+            Phase::Retire => self.retire_moves(),
+            _ => {}
+        }
+    }
+}
+
+/// What one sight does to a verify's unbroken run.
+fn see(state: &mut VerifyState, plan: VerifyPlan, sight: Sight, began: Stamp) {
+    state.next = began.plus(plan.every.max(Span::seconds(1)));
+    if sight == Sight::Holds {
+        let since = *state.since.get_or_insert(began);
+        state.holds = began.since(since) >= plan.hold_for;
+        if !state.holds {
+            // The poll that can complete it is not put off to the next round.
+            state.next = state.next.min(since.plus(plan.hold_for));
+        }
+    } else {
+        state.since = None;
+        state.holds = false;
+    }
+}

@@ -1,0 +1,364 @@
+//! The events of preflight, mint and doubt.
+
+use alloc::string::String;
+
+use crate::decide::{TRIES, Work};
+use crate::doubt::can_discard;
+use crate::event::{Answer, Class, Effect, Fact, Illegal, Listed, Minted, Refused, Survey};
+use crate::plan::{ListBy, Plan};
+use crate::state::{Call, Phase, Proof, Why};
+use crate::time::Stamp;
+
+/// Refusals of class `refused` in a row before a person is called.
+const REFUSALS: u32 = 3;
+
+impl Work<'_> {
+    pub(crate) fn surveyed(&mut self, result: Result<Survey, String>) -> Result<(), Illegal> {
+        if !matches!(self.next.phase, Phase::Preflight | Phase::Mint) || self.next.new.is_some() {
+            return Err(self.illegal("no survey is due"));
+        }
+        match result {
+            Ok(survey) => {
+                self.recovered();
+                self.tell(Fact::PreflightPassed { first: survey.old.is_none() });
+                // After a mint in doubt the old key stays the one that was in use when the rotation began.
+                if self.next.mint.intents == 0 {
+                    self.next.old = survey.old;
+                    self.next.old_is_ours = survey.old_is_ours;
+                }
+                self.next.mint.surveyed_at = self.now.at;
+                self.next.phase = Phase::Mint;
+                self.next.call = Call::FRESH;
+            }
+            Err(detail) => {
+                let tries = self.again(self.tries(), None, false);
+                if self.next.mint.intents == 0 {
+                    self.next.phase = Phase::Preflight;
+                }
+                if tries == 1 {
+                    self.tell(Fact::PreflightFailed { detail: detail.clone() });
+                }
+                if tries >= TRIES {
+                    self.hold(Why::Preflight(detail));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn replied(&mut self, answer: Answer<()>) -> Result<(), Illegal> {
+        let deadline = match &self.next.call {
+            Call::Flying { effect: Effect::Mint | Effect::Replay, deadline, .. } => *deadline,
+            _ => return Err(self.illegal("no mint is under way")),
+        };
+        let replay = self.landed()? == Effect::Replay;
+        match answer {
+            Answer::Done(()) => {
+                self.next.phase = Phase::Mint;
+                self.next.mint.received = true;
+            }
+            // After an unknown outcome a refusal proves nothing about the first call.
+            Answer::Refused(_) | Answer::Unknown(_) if replay => {
+                self.next.doubt.replayed = true;
+                self.settle_doubt();
+            }
+            Answer::Refused(refused) => self.mint_refused(&refused),
+            Answer::Unknown(detail) => self.doubt(detail, deadline),
+        }
+        Ok(())
+    }
+
+    /// The mint certainly made no key.
+    fn mint_refused(&mut self, refused: &Refused) {
+        self.tell(Fact::MintRefused { detail: refused.detail.clone() });
+        if !self.next.mint.lost {
+            self.next.grace = None;
+        }
+        self.next.mint.surveyed_at = Stamp(0);
+        match refused.class {
+            // What the survey can see by itself (a credential, a line that is down) is left to the survey.
+            Class::Auth | Class::Unsent | Class::Throttle => {
+                self.next.failures += 1;
+                let tries = self.next.failures;
+                self.again(tries.saturating_sub(1), refused.retry_after, false);
+                if tries >= 2 * TRIES {
+                    self.hold(Why::MintRefused(refused.detail.clone()));
+                }
+            }
+            Class::Exists => self.doubt(refused.detail.clone(), self.now.at),
+            Class::Limit if self.next.failures == 0 && orphans_can_go(self.plan) => {
+                self.next.failures += 1;
+                self.doubt(refused.detail.clone(), self.now.at);
+            }
+            Class::Scope | Class::Limit => self.hold(Why::MintRefused(refused.detail.clone())),
+            Class::Gone | Class::Refused => {
+                self.next.failures += 1;
+                let tries = self.next.failures;
+                if tries >= REFUSALS {
+                    self.hold(Why::MintRefused(refused.detail.clone()));
+                } else {
+                    self.again(tries.saturating_sub(1), refused.retry_after, false);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn read(&mut self, answer: Answer<Minted>) -> Result<(), Illegal> {
+        if self.next.phase != Phase::Mint || !(self.next.mint.received || self.next.mint.to_read) {
+            return Err(self.illegal("no reply waits to be read"));
+        }
+        let reply = self.next.mint.received;
+        match answer {
+            Answer::Done(minted) => self.minted(minted),
+            Answer::Refused(refused) if reply => {
+                self.next.mint.received = false;
+                self.next.call = Call::FRESH;
+                self.mint_refused(&refused);
+            }
+            Answer::Unknown(detail) if reply => {
+                // The raw reply stays sealed: a person may still find the key in it.
+                self.next.mint.received = false;
+                let deadline = self.next.mint.intent.as_ref().map_or(self.now.at, |intent| intent.deadline);
+                self.doubt(detail, deadline);
+            }
+            Answer::Refused(refused) => {
+                let detail = refused.detail.clone();
+                self.refused_again(self.tries(), &refused, Why::Look(detail));
+            }
+            Answer::Unknown(detail) => {
+                if self.again(self.tries(), None, true) >= TRIES {
+                    self.hold(Why::Look(detail));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A new key is in hand (or its id, while the value must still be read).
+    fn minted(&mut self, minted: Minted) {
+        self.next.mint.received = false;
+        self.next.mint.to_read = minted.to_read;
+        self.next.phase = Phase::Mint;
+        self.next.call = Call::FRESH;
+        if !minted.fresh && !minted.to_read {
+            self.hold(Why::SameKey);
+            return;
+        }
+        if minted.skew.is_some() {
+            self.next.retire.provider_skew = minted.skew;
+        }
+        if let Some(old) = &mut self.next.old {
+            old.expires_at = minted.old_expires_at.or(old.expires_at);
+            old.id = minted.old_id.or_else(|| old.id.take());
+        }
+        self.old_lives_until(minted.old_expires_at, minted.skew);
+        if minted.to_read {
+            return;
+        }
+        self.recovered();
+        let (id, fingerprint) = (minted.key.id.clone(), minted.key.fingerprint.clone());
+        self.next.new = Some(minted.key);
+        self.tell(Fact::Minted { id, fingerprint, old_expires_at: minted.old_expires_at });
+        if self.ends_at_mint() && !self.next.old_dead() {
+            self.old_died(Proof::AtMint);
+        }
+        if !self.plan.provider.verbs.probe {
+            self.next.mint.accepted = true;
+            self.stage();
+        }
+    }
+
+    /// What the provider granted counts, not what was asked for; and the earlier of the two.
+    fn old_lives_until(&mut self, told: Option<Stamp>, skew: Option<i64>) {
+        let evicted = self.next.mint.lost
+            && self.plan.provider_ends_old()
+            && self.plan.provider.declares.re_rotate != crate::plan::ReRotate::KeepsAll;
+        let Some(grace) = &mut self.next.grace else { return };
+        if let Some(told) = told {
+            grace.end = grace.end.min(Stamp(told.0.saturating_sub(skew.unwrap_or(0))));
+        }
+        if evicted {
+            // The mint that was lost may have taken the place of the old key: it may be dead already.
+            grace.end = grace.end.min(self.now.at);
+        }
+    }
+
+    pub(crate) fn found(&mut self, answer: Answer<Option<Minted>>) -> Result<(), Illegal> {
+        let by_value = match &self.next.call {
+            Call::Flying { effect: Effect::LookByValue, .. } => true,
+            Call::Ready { .. } if self.next.phase == Phase::Doubt => false,
+            _ => return Err(self.illegal("no look is under way")),
+        };
+        let before = self.tries();
+        if by_value {
+            self.landed()?;
+            self.next.mint.probed_at = Some(self.now.at);
+        }
+        match answer {
+            Answer::Done(Some(minted)) => {
+                self.tell(Fact::DoubtSettled { how: String::from("the key is there") });
+                self.minted(minted);
+            }
+            Answer::Done(None) => {
+                self.next.call = Call::FRESH;
+                self.next.doubt.absent = true;
+                if by_value {
+                    self.next.doubt.by_value = true;
+                } else {
+                    self.next.doubt.reread = true;
+                }
+                self.settle_doubt();
+            }
+            Answer::Refused(refused) => {
+                let detail = refused.detail.clone();
+                self.refused_again(before, &refused, Why::Look(detail));
+            }
+            Answer::Unknown(detail) => {
+                if self.again(before, None, true) >= TRIES {
+                    self.hold(Why::Look(detail));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn listed(&mut self, answer: Answer<Listed>) -> Result<(), Illegal> {
+        if self.next.phase != Phase::Doubt {
+            return Err(self.illegal("no look at the list is due"));
+        }
+        match answer {
+            Answer::Done(listed) => {
+                self.recovered();
+                self.next.call = Call::FRESH;
+                self.next.doubt.listed = true;
+                self.next.doubt.orphans = listed.orphans;
+                self.next.doubt.candidates = listed.candidates;
+                self.settle_doubt();
+            }
+            Answer::Refused(refused) => {
+                let detail = refused.detail.clone();
+                self.refused_again(self.tries(), &refused, Why::Look(detail));
+            }
+            Answer::Unknown(detail) => {
+                if self.again(self.tries(), None, true) >= TRIES {
+                    self.hold(Why::Look(detail));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn discarded(&mut self, id: &str, answer: Answer<()>) -> Result<(), Illegal> {
+        let Call::Flying { effect: Effect::Discard(flying), .. } = &self.next.call else {
+            return Err(self.illegal("no key is being given up"));
+        };
+        if flying != id {
+            return Err(self.illegal("another key is being given up"));
+        }
+        self.landed()?;
+        match answer {
+            Answer::Done(()) => {
+                self.recovered();
+                self.next.doubt.orphans.retain(|orphan| orphan != id);
+                self.tell(Fact::OrphanDiscarded { id: String::from(id) });
+                self.settle_doubt();
+            }
+            Answer::Refused(refused) => {
+                let detail = refused.detail.clone();
+                self.refused_again(0, &refused, Why::Look(detail));
+            }
+            Answer::Unknown(_) => {
+                self.again(0, None, true);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn probed(&mut self, answer: Answer<bool>) -> Result<(), Illegal> {
+        let (of_new, since) = match &self.next.call {
+            Call::Flying { effect: Effect::ProbeNew, since, .. } => (true, *since),
+            Call::Flying { effect: Effect::ProbeOld, since, .. } => (false, *since),
+            _ => return Err(self.illegal("no probe is under way")),
+        };
+        self.landed()?;
+        if of_new {
+            self.next.mint.probed_at = Some(self.now.at.max(since));
+            self.probed_new(answer);
+        } else if self.next.phase == Phase::Doubt {
+            self.probed_old_in_doubt(answer);
+        } else {
+            self.probed_old(answer);
+        }
+        Ok(())
+    }
+
+    fn probed_new(&mut self, answer: Answer<bool>) {
+        if matches!(answer, Answer::Done(true)) {
+            self.next.mint.accepted = true;
+            self.tell(Fact::Accepted);
+            self.stage();
+            return;
+        }
+        // With the old key dead the application is down: waiting for a probe would only keep it down.
+        if self.next.old_dead() {
+            self.next.mint.accepted = true;
+            self.stage();
+            return;
+        }
+        let born = self.next.mint.intent.as_ref().map_or(self.now.at, |intent| intent.at);
+        let settled = born.plus(self.plan.provider.declares.settle);
+        match answer {
+            Answer::Done(_) if self.now.at >= settled => self.hold(Why::NewKeyRefused),
+            Answer::Done(_) => {
+                // Refused before the settle span is over means "not yet".
+                let wait = settled.since(self.now.at).min(crate::time::Span::seconds(5));
+                self.next.call = Call::Ready { tries: 0, not_before: self.now.at.plus(wait), after_unknown: false };
+            }
+            Answer::Refused(refused) => {
+                let detail = refused.detail.clone();
+                self.probe_failed(refused.retry_after, detail);
+            }
+            Answer::Unknown(detail) => self.probe_failed(None, detail),
+        }
+    }
+
+    fn probe_failed(&mut self, asked: Option<crate::time::Span>, detail: String) {
+        self.next.failures += 1;
+        let tries = self.next.failures;
+        self.again(tries.saturating_sub(1), asked, true);
+        if tries >= TRIES {
+            self.hold(Why::Look(detail));
+        }
+    }
+
+    /// The new value is lost; is the old key dead? Then another may be minted, once.
+    fn probed_old_in_doubt(&mut self, answer: Answer<bool>) {
+        match answer {
+            Answer::Done(false) => {
+                self.old_died(Proof::Refused);
+                self.tell(Fact::DoubtSettled { how: String::from("the old key is dead and the new value is lost") });
+                self.mint_again(true);
+            }
+            // A mint that ends the old key at once and had an effect would have left it dead.
+            Answer::Done(true) if self.plan.grace == crate::time::Span::ZERO => {
+                self.tell(Fact::DoubtSettled { how: String::from("no key was made") });
+                self.mint_again(false);
+            }
+            // It may have been granted a longer grace: another mint could take it away. Look again later.
+            Answer::Done(true) => {
+                self.again(TRIES + 3, None, false);
+            }
+            Answer::Refused(refused) => {
+                self.again(TRIES, refused.retry_after, false);
+            }
+            Answer::Unknown(_) => {
+                self.again(TRIES, None, true);
+            }
+        }
+    }
+}
+
+/// Keys of ours that nobody uses can be found and given up.
+const fn orphans_can_go(plan: &Plan) -> bool {
+    matches!(plan.provider.declares.list, ListBy::Name | ListBy::Secret) && plan.provider.verbs.list && can_discard(plan)
+}

@@ -1,0 +1,60 @@
+//! A small exhaustive explorer: every single fault and every single crash (and every pair of both) at every boundary of a rotation, in
+//! every kind of provider; and every order a person can give, at every moment. After each event the world is asked the one question that
+//! counts: does every application still hold a key that the provider accepts?
+//!
+//! The world is written apart from the machine: it knows keys, targets and applications, not phases.
+
+mod world;
+
+use world::{Fault, Kind, Run, kinds};
+
+/// Every history with at most this many faults is run.
+fn explore(kind: &Kind, faults: usize) -> usize {
+    let mut histories = 0;
+    let mut open: Vec<Vec<(usize, Fault)>> = vec![Vec::new()];
+    while let Some(script) = open.pop() {
+        let run = Run::new(kind.clone(), &script).finish();
+        histories += 1;
+        if script.len() >= faults {
+            continue;
+        }
+        let from = script.last().map_or(0, |(at, _)| at + 1);
+        for boundary in from..run.boundaries.len() {
+            for fault in Fault::possible(&run.boundaries[boundary]) {
+                let mut longer = script.clone();
+                longer.push((boundary, fault));
+                open.push(longer);
+            }
+        }
+    }
+    histories
+}
+
+#[test]
+fn one_fault_or_crash_anywhere_never_takes_a_key_away() {
+    let mut histories = 0;
+    for kind in kinds() {
+        histories += explore(&kind, 1);
+    }
+    println!("{histories} histories with at most one fault");
+    assert!(histories > 3_000, "the explorer has become small: {histories}");
+}
+
+#[test]
+fn two_faults_anywhere_never_take_a_key_away() {
+    let mut histories = 0;
+    for kind in kinds().into_iter().filter(|kind| kind.core) {
+        histories += explore(&kind, 2);
+    }
+    println!("{histories} histories with at most two faults");
+    assert!(histories > 50_000, "the explorer has become small: {histories}");
+}
+
+#[test]
+fn every_ordinary_rotation_ends() {
+    for kind in kinds() {
+        let run = Run::new(kind.clone(), &[]).finish();
+        assert!(run.closed(), "{}: {}", kind.name, run.story());
+        assert_eq!(run.mints_sent, 1, "{}", kind.name);
+    }
+}
