@@ -23,11 +23,13 @@ pub struct Commit {
     pub rotation: Option<RotationWrite>,
     /// Policies' new states.
     pub policies: Vec<PolicyWrite>,
-    /// Policies that are no longer known under this name (renamed or removed); their history stays.
+    /// Policies that are no longer known under this name (renamed or removed): their row and their keys go, their history stays.
+    /// Done before anything of this commit is written, so a renamed policy's keys come along under the new name in `keys`.
     pub forget: Vec<String>,
     /// Values to seal and keep.
     pub seal: Vec<SealWrite>,
-    /// Sealed values to forget, by rotation and slot; `None` = every slot of the rotation.
+    /// Sealed values to forget, by rotation and slot; `None` = every slot of the rotation. Done before `seal`. Whoever closes a
+    /// rotation erases its values in the same commit.
     pub erase: Vec<(String, Option<String>)>,
     /// Keys learned or changed.
     pub keys: Vec<KeyRow>,
@@ -35,7 +37,7 @@ pub struct Commit {
     pub history: Vec<HistoryEntry>,
     /// Alerts; one whose `id` is already there is left as it is.
     pub alerts: Vec<AlertRow>,
-    /// What became of deliveries.
+    /// What became of deliveries. One that is settled already, or that is not known, stays as it is.
     pub deliveries: Vec<DeliveryWrite>,
     /// Small named facts of the daemon itself (clock marks and the like).
     pub notes: Vec<(String, String)>,
@@ -66,11 +68,11 @@ pub struct RotationRow {
     pub id: String,
     /// Its policy.
     pub policy: String,
-    /// Its revision.
+    /// Its revision: 1 when it was inserted, one more at every write.
     pub rev: u64,
     /// The machine's state as JSON.
     pub state: String,
-    /// The plan's snapshot as JSON.
+    /// The plan's snapshot as JSON; empty when none was ever given.
     pub plan: String,
     /// Closed.
     pub closed: bool,
@@ -230,7 +232,9 @@ impl fmt::Display for CommitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Conflict { rotation } => write!(f, "ledger: rotation {rotation} was changed meanwhile: nothing was written"),
-            Self::Full(detail) => write!(f, "ledger: no room on disk ({detail}): nothing was written; make room, then it goes on"),
+            Self::Full(detail) => {
+                write!(f, "ledger: no room on disk ({detail}): nothing was written; make room, then it goes on")
+            }
             Self::Failed(detail) => write!(f, "ledger: not written ({detail})"),
         }
     }

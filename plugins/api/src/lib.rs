@@ -5,6 +5,8 @@
 //! an effect answers with an [`Outcome`]; secrets only ever travel as [`Secret`].
 
 pub mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod hook;
 pub mod notify;
 pub mod outcome;

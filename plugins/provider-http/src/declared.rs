@@ -1,6 +1,7 @@
 //! `[declares]`: the facts a definition states about its provider. What it does not state is the worst case.
 
 use cutover_api::{Reader, Secret};
+use cutover_http_step::Step;
 use cutover_machine::plan::{Authority, Declares, Idempotency, LastUsed, Lifecycle, ListBy, NullUse, ReRotate};
 
 use crate::offers::{Grace, Lifetime};
@@ -126,8 +127,8 @@ fn idempotency(declares: &Reader<'_>) -> Option<(String, Idempotency)> {
     let replays_errors = table.boolean("replays_errors").unwrap_or(true);
     table.finish();
     let header = header?;
-    if !header.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
-        table.wrong("header", format!("\"{header}\" is no header name"), "letters, digits and -");
+    if !Step::is_header(header) {
+        table.wrong("header", format!("\"{header}\" is no header that a definition may set"), "letters, digits and -");
         return None;
     }
     Some((header.to_owned(), Idempotency { window: window?, replays_errors }))
@@ -145,10 +146,18 @@ fn shape(declares: &Reader<'_>) -> Shape {
 fn worst(table: &Reader<'_>, lifecycle: Option<Lifecycle>) -> Vec<&'static str> {
     let overlap = lifecycle == Some(Lifecycle::Overlap);
     [
-        ("re_rotate", true, "re_rotate is not declared: after a lost reply nothing is ever minted again by itself (\"destroys\")"),
+        (
+            "re_rotate",
+            true,
+            "re_rotate is not declared: after a lost reply nothing is ever minted again by itself (\"destroys\")",
+        ),
         ("list", true, "list is not declared: a key whose reply was lost cannot be found (\"none\")"),
         ("last_used", true, "last_used is not declared: nobody can see whether the old key is still used"),
-        ("negative_probe", true, "negative_probe is not declared: a dead key is never presented, so its death is not proven by a probe"),
+        (
+            "negative_probe",
+            true,
+            "negative_probe is not declared: a dead key is never presented, so its death is not proven by a probe",
+        ),
         ("settle", true, "settle is not declared: a birth or a death of a key is believed only after 5m"),
         ("max_live", overlap, "max_live is not declared: at most 2 keys are taken to live side by side"),
         ("secret", true, "secret is not declared: any text in the right place of a reply is taken for a key"),

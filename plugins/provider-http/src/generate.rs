@@ -75,7 +75,7 @@ impl Generator {
                 text.truncate(length);
                 text
             }
-            Self::Uuid => uuid(&*random(16)?),
+            Self::Uuid => uuid(&random(16)?),
         };
         Some(Secret::new(text))
     }

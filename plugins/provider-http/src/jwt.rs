@@ -8,6 +8,9 @@ use zeroize::Zeroizing;
 /// Longer than this is no token a header could carry.
 const LONGEST: usize = 64 * 1024;
 
+/// A date that late never comes.
+const YEAR_10000: f64 = 253_402_300_800.0;
+
 /// `exp` of a JWT; `None` for anything that is not one, or has none. The signature is not checked: only the holder of the token is
 /// warned by it, and nothing is allowed because of it.
 pub(crate) fn expiry(token: &Secret) -> Option<Stamp> {
@@ -21,9 +24,11 @@ pub(crate) fn expiry(token: &Secret) -> Option<Stamp> {
         return None;
     }
     let seconds = object(claims)?.get("exp")?.as_f64().filter(|n| n.is_finite() && *n > 0.0)?;
-    // A date beyond the year 9999 is a date that never comes.
-    #[expect(clippy::cast_possible_truncation, reason = "bounded by the line above it, and a float's `as` saturates")]
-    (seconds < 253_402_300_800.0).then(|| Stamp((seconds * 1_000.0) as i64))
+    if seconds >= YEAR_10000 {
+        return None;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "bounded by the line above")]
+    Some(Stamp((seconds * 1_000.0) as i64))
 }
 
 fn object(part: &str) -> Option<serde_json::Map<String, serde_json::Value>> {

@@ -77,7 +77,11 @@ fn choices(table: &Reader<'_>) -> Option<Grace> {
                     return None;
                 };
                 if matches!(entry.node.value, Value::Table(_) | Value::Array(_)) {
-                    table.wrong("choices", format!("a choice is {}", entry.node.value.kind()), "a string, a number or a boolean");
+                    table.wrong(
+                        "choices",
+                        format!("a choice is {}", entry.node.value.kind()),
+                        "a string, a number or a boolean",
+                    );
                     return None;
                 }
                 values.push((span, entry.node.to_json()));
@@ -105,19 +109,19 @@ fn span_of(table: &Reader<'_>, item: &Node) -> Option<Span> {
     let text = match &item.value {
         Value::Text(text) => text.as_str(),
         other => {
-            table.problems().add(&item.place, table.path_of("choices"), format!("holds {}", other.kind()), "spans such as \"15m\"");
+            table.problems().add(
+                &item.place,
+                table.path_of("choices"),
+                format!("holds {}", other.kind()),
+                "spans such as \"15m\"",
+            );
             return None;
         }
     };
     match Span::parse(text) {
         Ok(span) => Some(span),
         Err(error) => {
-            table.problems().add(
-                &item.place,
-                table.path_of("choices"),
-                format!("\"{text}\" is not a span"),
-                error.to_string(),
-            );
+            table.problems().add(&item.place, table.path_of("choices"), format!("\"{text}\" is not a span"), error.to_string());
             None
         }
     }

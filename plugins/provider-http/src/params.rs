@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use cutover_api::{Node, ParamNeed, Reader, Value};
+use cutover_api::{Node, ParamNeed, Reader, Table, Value};
+use cutover_http_step::Template;
 
 use crate::definition::Definition;
+use crate::rules::{inner, said_by};
+use crate::scopes::helpers;
 
 /// What a definition says of one parameter.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +56,7 @@ impl Params {
 fn param(table: &Reader<'_>, name: &str) -> Option<Param> {
     let right = "\"required\", \"optional\" or { default = VALUE }";
     if !plain_name(name) {
-        table.wrong(name, "is no name for a parameter", "[a-z0-9_], beginning with a letter");
+        table.wrong(name, "is no name for a parameter", "letters, digits, _ and -");
         return None;
     }
     match table.node(name).map(|node| &node.value) {
@@ -79,36 +82,92 @@ fn param(table: &Reader<'_>, name: &str) -> Option<Param> {
     }
 }
 
-/// `[a-z][a-z0-9_]*`: what may stand after a dot in a slot.
+/// What may stand between the dots of a slot: letters, digits, `_` and `-`, beginning with a letter or a digit.
 pub(crate) fn plain_name(name: &str) -> bool {
-    name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
-/// Reads a policy's `params` table against a definition: what is missing, empty or unknown is reported. Returns what the policy gave,
-/// the form [`cutover_api::Call::params`] wants; defaults are filled in when a request is rendered.
+/// What the steps ask of the parameters, beyond that they are there.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Uses {
+    /// Optional parameters that a step says without a `?`, and which step.
+    plainly: BTreeMap<String, String>,
+    /// Parameters that are one segment of a request's path, and in which step.
+    segments: BTreeMap<String, String>,
+}
+
+impl Uses {
+    /// Reads them off every step of a definition.
+    pub(crate) fn of(root: &Table, params: &Params) -> Self {
+        let mut uses = Self::default();
+        let steps = STEPS.iter().filter_map(|name| Some((*name, inner(root, name)?)));
+        let helpers = helpers(root).map(|(name, step)| (name.as_str(), step));
+        for (name, step) in steps.chain(helpers) {
+            for slot in said_by(root, step).into_iter().filter(|slot| !slot.optional) {
+                let Some(param) = slot.path.strip_prefix("params.") else { continue };
+                if params.0.get(param) == Some(&Param::Optional) {
+                    uses.plainly.entry(param.to_owned()).or_insert_with(|| name.to_owned());
+                }
+            }
+            let request = match step.get("request").map(|node| &node.value) {
+                Some(Value::Text(text)) => Template::parse(text).ok(),
+                _ => None,
+            };
+            for slot in request.iter().flat_map(Template::slots).filter(|slot| slot.filters.is_empty()) {
+                if let Some(param) = slot.path.strip_prefix("params.") {
+                    uses.segments.entry(param.to_owned()).or_insert_with(|| name.to_owned());
+                }
+            }
+        }
+        uses
+    }
+}
+
+/// The steps of a definition that are no helpers.
+const STEPS: [&str; 12] =
+    ["issue", "rotate", "set", "list", "login", "read", "last_used", "probe", "deactivate", "activate", "revoke", "discard"];
+
+/// Reads a policy's `params` table against a definition: what is missing, empty, unknown or of no use in a request's path is reported.
+/// Returns what the policy gave, the form [`cutover_api::Call::params`] wants; defaults are filled in when a request is rendered.
 #[must_use]
 pub fn check_params(definition: &Definition, params: &Reader<'_>) -> BTreeMap<String, serde_json::Value> {
     let mut given = BTreeMap::new();
     for (name, param) in &definition.params().0 {
-        let used_plainly = definition.needs_param(name);
-        match params.node(name) {
-            Some(Node { value: Value::Text(text), .. }) if text.is_empty() => {
-                params.wrong(name, "is empty", "a value, or no such key");
+        let plainly = definition.uses().plainly.get(name);
+        match (params.node(name), param, plainly) {
+            (Some(node), ..) => {
+                if let Some(wrong) = wrong_with(&node.value, definition.uses().segments.get(name)) {
+                    params.wrong(name, wrong, "a value that fits there, or no such key");
+                } else {
+                    given.insert(name.clone(), node.to_json());
+                }
             }
-            Some(node) => {
-                given.insert(name.clone(), node.to_json());
-            }
-            None if *param == Param::Required => {
+            (None, Param::Required, _) => {
                 params.wrong(name, "missing", format!("definition \"{}\" needs it", definition.name()));
             }
-            None if *param == Param::Optional && used_plainly.is_some() => {
-                let step = used_plainly.unwrap_or_default();
+            (None, Param::Optional, Some(step)) => {
                 params.wrong(name, "missing", format!("[{step}] of definition \"{}\" cannot go without it", definition.name()));
             }
-            None => {}
+            (None, ..) => {}
         }
     }
     params.finish();
     given
+}
+
+/// What would be found only when the request is made.
+fn wrong_with(value: &Value, segment_of: Option<&String>) -> Option<String> {
+    if matches!(value, Value::Text(text) if text.is_empty()) {
+        return Some("is empty".to_owned());
+    }
+    let step = segment_of?;
+    let fits = match value {
+        Value::Text(text) => {
+            !matches!(text.as_str(), "." | "..") && !text.contains(|c: char| matches!(c, '/' | '\\') || c.is_control())
+        }
+        Value::Integer(_) => true,
+        _ => false,
+    };
+    (!fits).then(|| format!("cannot be one segment of the path of [{step}]"))
 }

@@ -1,0 +1,164 @@
+//! The one table of built-in plugins. No plugin is named anywhere else.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use cutover_api::{Hook, Notifier, Problem, Problems, Provider, Reader, Store, Surroundings, Witness};
+use cutover_config::Kinds;
+use cutover_hook_command::{CommandHook, CommandWitness};
+use cutover_hook_http::{ConsumerWitness, HttpHook};
+use cutover_notify_smtp::SmtpNotifier;
+use cutover_notify_webhook::WebhookNotifier;
+use cutover_provider_http::{Definition, HttpProvider, shipped};
+use cutover_store_aws::AwsStore;
+use cutover_store_file::FileStore;
+use cutover_store_vault::VaultStore;
+
+/// Builds a plugin of one kind from its table.
+type Build<T> = fn(&Reader<'_>, &Surroundings) -> Option<Box<T>>;
+
+const STORES: &[(&str, Build<dyn Store>)] = &[
+    ("vault", |reader, around| Some(Box::new(VaultStore::build(reader, around)?))),
+    ("aws-secrets-manager", |reader, around| Some(Box::new(AwsStore::build(reader, around)?))),
+    ("file", |reader, around| Some(Box::new(FileStore::build(reader, around)?))),
+];
+
+const HOOKS: &[(&str, Build<dyn Hook>)] = &[
+    ("command", |reader, around| Some(Box::new(CommandHook::build(reader, around)?))),
+    ("http", |reader, around| Some(Box::new(HttpHook::build(reader, around)?))),
+];
+
+const WITNESSES: &[(&str, Build<dyn Witness>)] = &[
+    ("consumer", |reader, around| Some(Box::new(ConsumerWitness::build(reader, around)?))),
+    ("command", |reader, around| Some(Box::new(CommandWitness::build(reader, around)?))),
+];
+
+const NOTIFIERS: &[(&str, Build<dyn Notifier>)] = &[
+    ("smtp", |reader, around| Some(Box::new(SmtpNotifier::build(reader, around)?))),
+    ("webhook", |reader, around| Some(Box::new(WebhookNotifier::build(reader, around)?))),
+];
+
+/// Where an operator's own definitions are.
+pub const DEFINITIONS: &str = "/etc/cutover/providers";
+
+/// The built-in plugins and the definitions that are known.
+#[derive(Clone)]
+pub struct Catalog {
+    around: Surroundings,
+    definitions: BTreeMap<String, Known>,
+}
+
+/// One definition.
+#[derive(Clone)]
+pub struct Known {
+    /// Its text.
+    pub text: String,
+    /// Shipped in the program, not read from a file.
+    pub shipped: bool,
+}
+
+impl Catalog {
+    /// The built-in plugins with the shipped definitions and those of `directory`; one there with a shipped name takes its place.
+    ///
+    /// # Errors
+    /// Every definition of the directory that cannot be used.
+    pub fn open(around: Surroundings, directory: &Path) -> Result<Self, Vec<Problem>> {
+        let mut definitions: BTreeMap<String, Known> = shipped()
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), Known { text: (*text).to_owned(), shipped: true }))
+            .collect();
+        let mut problems = Vec::new();
+        let files = std::fs::read_dir(directory).map(|all| all.flatten().map(|entry| entry.path()).collect::<Vec<_>>());
+        for path in files.unwrap_or_default() {
+            if path.extension().is_none_or(|ending| ending != "toml") {
+                continue;
+            }
+            let file = path.display().to_string();
+            match std::fs::read_to_string(&path).map_err(|error| error.to_string()) {
+                Ok(text) => match Definition::parse(&file, &text) {
+                    Ok(definition) => {
+                        definitions.insert(definition.name().to_owned(), Known { text, shipped: false });
+                    }
+                    Err(all) => problems.extend(all),
+                },
+                Err(error) => {
+                    let list = Problems::default();
+                    list.add(&cutover_api::Place::nowhere(), file, format!("cannot be read ({error})"), "a readable file");
+                    problems.extend(list.take());
+                }
+            }
+        }
+        if problems.is_empty() { Ok(Self { around, definitions }) } else { Err(problems) }
+    }
+
+    /// The definitions by name.
+    #[must_use]
+    pub const fn known(&self) -> &BTreeMap<String, Known> {
+        &self.definitions
+    }
+
+    /// Reads a definition's text.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse_definition(file: &str, text: &str) -> Result<Definition, Vec<Problem>> {
+        Definition::parse(file, text)
+    }
+
+    /// Builds an account from a definition's text and its table.
+    #[must_use]
+    pub fn account(&self, name: &str, text: &str, reader: &Reader<'_>) -> Option<Box<dyn Provider>> {
+        match Definition::parse(name, text) {
+            Ok(definition) => Some(Box::new(HttpProvider::build(&definition, reader, &self.around)?)),
+            Err(problems) => {
+                for problem in problems {
+                    reader.problems().push(problem);
+                }
+                None
+            }
+        }
+    }
+}
+
+fn find<T: ?Sized>(table: &[(&str, Build<T>)], kind: &str) -> Option<Build<T>> {
+    table.iter().find(|(name, _)| *name == kind).map(|(_, build)| *build)
+}
+
+impl Kinds for Catalog {
+    fn names(&self) -> [Vec<&'static str>; 4] {
+        [
+            STORES.iter().map(|(name, _)| *name).collect(),
+            HOOKS.iter().map(|(name, _)| *name).collect(),
+            WITNESSES.iter().map(|(name, _)| *name).collect(),
+            NOTIFIERS.iter().map(|(name, _)| *name).collect(),
+        ]
+    }
+
+    fn store(&self, kind: &str, reader: &Reader<'_>) -> Option<Box<dyn Store>> {
+        find(STORES, kind)?(reader, &self.around)
+    }
+
+    fn hook(&self, kind: &str, reader: &Reader<'_>) -> Option<Box<dyn Hook>> {
+        find(HOOKS, kind)?(reader, &self.around)
+    }
+
+    fn witness(&self, kind: &str, reader: &Reader<'_>) -> Option<Box<dyn Witness>> {
+        find(WITNESSES, kind)?(reader, &self.around)
+    }
+
+    fn notifier(&self, kind: &str, reader: &Reader<'_>) -> Option<Box<dyn Notifier>> {
+        find(NOTIFIERS, kind)?(reader, &self.around)
+    }
+
+    fn definitions(&self) -> Vec<String> {
+        self.definitions.keys().cloned().collect()
+    }
+
+    fn definition(&self, name: &str) -> Option<String> {
+        self.definitions.get(name).map(|known| known.text.clone())
+    }
+
+    fn provider(&self, definition: &str, reader: &Reader<'_>) -> Option<Box<dyn Provider>> {
+        self.account(definition, &self.definitions.get(definition)?.text, reader)
+    }
+}

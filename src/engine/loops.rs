@@ -1,0 +1,166 @@
+//! The engine's own loops: the schedule, the outbox, the clock's sanity, the backstop of wake-ups.
+
+use std::sync::Arc;
+
+use cutover_api::{Clock, Span, Stamp};
+use cutover_ledger::Commit;
+use tokio_cron_scheduler::{Job, JobScheduler};
+use tracing::{info, warn};
+
+use super::policies::{Call, due, missed};
+use super::story::alert_row;
+use super::{Engine, Shared};
+use crate::alert::{self, Courier};
+
+/// A step of the clock that is more than this against the boot clock freezes what ends keys.
+const STEP: i64 = 5 * 60 * 1_000;
+
+impl Engine {
+    pub(super) fn loops(&self) {
+        let engine = self.clone();
+        self.tasks.spawn(async move { engine.schedule().await });
+        let shared = Arc::clone(&self.shared);
+        self.tasks.spawn(async move { outbox(shared).await });
+        let shared = Arc::clone(&self.shared);
+        self.tasks.spawn(async move { sanity(shared).await });
+        let shared = Arc::clone(&self.shared);
+        self.tasks.spawn(async move { wake_ups(shared).await });
+    }
+
+    /// Starts what is due, reports what was missed, sleeps until the next date.
+    async fn schedule(&self) {
+        let shared = &self.shared;
+        while !shared.stopping() {
+            let now = shared.clock.now();
+            let config = shared.config();
+            let mut next = now.plus(Span::MINUTE);
+            if !shared.frozen() {
+                let (calls, at) = due(shared, &config, now);
+                next = at;
+                for (name, call) in calls {
+                    let Some(policy) = config.policies.get(&name) else { continue };
+                    let was = shared.policy_state(&name).and_then(|state| state.due);
+                    let result = match call {
+                        Call::Missed(state) => missed(shared, policy, state, was).await,
+                        Call::Start if !self.may_start(now) => {
+                            next = next.min(now.plus(Span::MINUTE));
+                            Ok(())
+                        }
+                        Call::Start => self.open_rotation(&name, "schedule", None, true).await.map(|_| ()),
+                    };
+                    if let Err(detail) = result {
+                        warn!(policy = name, detail, "could not be started; tried again within a minute");
+                        next = next.min(now.plus(Span::MINUTE));
+                    }
+                }
+                let (_, at) = due(shared, &config, shared.clock.now());
+                next = next.min(at);
+            }
+            tokio::select! {
+                () = shared.clock.sleep_until(next.max(now.plus(Span(200)))) => {}
+                () = shared.woken() => {}
+                () = shared.shutdown.cancelled() => {}
+            }
+        }
+    }
+
+    /// `max_starts_per_hour`: what is over it waits, and is not lost.
+    pub(super) fn may_start(&self, now: Stamp) -> bool {
+        let limit = self.shared.config().daemon.max_starts_per_hour as usize;
+        let mut starts = self.starts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        starts.retain(|at| at.plus(Span::HOUR) > now && *at <= now);
+        if starts.len() >= limit {
+            return false;
+        }
+        starts.push(now);
+        true
+    }
+}
+
+async fn outbox(shared: Arc<Shared>) {
+    let for_channels = Arc::clone(&shared);
+    let clock = Arc::new(Hand(Arc::clone(&shared)));
+    let courier = Courier::new(Arc::clone(&shared.ledger), clock, move || for_channels.channels(), shared.environment());
+    while !shared.stopping() {
+        let next = match courier.deliver().await {
+            Ok(next) => next,
+            Err(detail) => {
+                warn!(detail, "the outbox could not be read");
+                shared.clock.now().plus(Span::seconds(10))
+            }
+        };
+        tokio::select! {
+            () = shared.clock.sleep_until(next) => {}
+            () = shared.alerts() => {}
+            () = shared.shutdown.cancelled() => {}
+        }
+    }
+}
+
+/// The engine's clock for those who only want the time.
+struct Hand(Arc<Shared>);
+
+impl Clock for Hand {
+    fn now(&self) -> Stamp {
+        self.0.clock.now()
+    }
+}
+
+/// Compares the wall clock with the boot clock: a step freezes what starts and what ends keys, until it is sane again or confirmed.
+async fn sanity(shared: Arc<Shared>) {
+    let offset = |shared: &Shared| shared.clock.now().0.saturating_sub(shared.clock.boot().0);
+    let mut sane = offset(&shared);
+    while !shared.stopping() {
+        shared.clock.sleep_until(shared.clock.now().plus(Span::seconds(30))).await;
+        let step = offset(&shared).saturating_sub(sane);
+        let frozen = shared.frozen();
+        if step.abs() > STEP && !frozen {
+            shared.freeze(true);
+            warn!(seconds = step / 1_000, "the clock has stepped: nothing starts and no key is ended until it is confirmed or sane again");
+            let now = shared.clock.now();
+            let told = alert::clock_frozen(&shared.environment(), step, now);
+            let row = alert_row(&told.message, &[], &shared.channels(), now);
+            let commit = Commit { alerts: vec![row], ..Commit::default() };
+            if let Err(error) = shared.ledger.commit(commit).await {
+                warn!(%error, "the alert about the clock could not be kept");
+            }
+            shared.alerts_waiting();
+        } else if frozen && step.abs() <= STEP {
+            info!("the clock is sane again");
+            shared.freeze(false);
+        } else if !frozen {
+            // Slow drift (NTP slewing, a demonstration's fast clock is compared with itself) moves the mark along.
+            sane = offset(&shared);
+        } else if shared.take_thaw() {
+            sane = offset(&shared);
+            shared.freeze(false);
+        }
+    }
+}
+
+/// A backstop: jobs of the cron crate that only wake the loops. Losing or doubling one is harmless.
+async fn wake_ups(shared: Arc<Shared>) {
+    let scheduler = match JobScheduler::new().await {
+        Ok(scheduler) => scheduler,
+        Err(error) => return warn!(%error, "no backstop of wake-ups; the loops wake by themselves"),
+    };
+    let schedule = Arc::clone(&shared);
+    let alerts = Arc::clone(&shared);
+    let jobs = [
+        Job::new("0 * * * * *", move |_, _| schedule.wake()),
+        Job::new("30 * * * * *", move |_, _| alerts.alerts_waiting()),
+    ];
+    for job in jobs.into_iter().flatten() {
+        if let Err(error) = scheduler.add(job).await {
+            warn!(%error, "a wake-up job was not taken");
+        }
+    }
+    let mut scheduler = scheduler;
+    if let Err(error) = scheduler.start().await {
+        warn!(%error, "the wake-up jobs did not start");
+    }
+    shared.shutdown.cancelled().await;
+    if let Err(error) = scheduler.shutdown().await {
+        warn!(%error, "the wake-up jobs did not end");
+    }
+}

@@ -1,0 +1,285 @@
+//! The drain loop: what is due is started, what is under way is driven, and everything is durable before it is done.
+
+mod answer;
+mod calls;
+pub mod check;
+pub mod clock;
+mod effects;
+mod gate;
+mod ids;
+mod keeper;
+mod loops;
+mod orders;
+mod plugins;
+mod policies;
+mod run;
+mod shared;
+mod snapshot;
+mod status;
+mod story;
+mod survey;
+mod targets;
+pub mod times;
+mod values;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cutover_api::{Problem, Problems, Reader, Stamp};
+use cutover_config::{Config, Kinds};
+use cutover_ledger::{Commit, HistoryEntry, Ledger, RotationWrite};
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info};
+
+pub use clock::{EngineClock, WallClock};
+pub use keeper::References;
+pub use orders::{OrderRefused, Started};
+pub use plugins::Workshop;
+pub use run::Stop;
+use run::{Ordered, Runner};
+use shared::Shared;
+use snapshot::{Record, Snapshot};
+pub use status::{HeldStatus, PolicyStatus, Selector};
+
+use crate::alert::{Channel, Channels};
+use crate::catalog::Catalog;
+
+/// Orders a rotation may have waiting.
+const INBOX: usize = 16;
+
+/// The running engine. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+    tasks: TaskTracker,
+    ended: Arc<Mutex<Option<String>>>,
+    starts: Arc<Mutex<Vec<Stamp>>>,
+}
+
+/// Builds the channels of a configuration.
+///
+/// # Errors
+/// What is wrong with their tables.
+pub fn channels(config: &Config, catalog: &Catalog) -> Result<Channels, Vec<Problem>> {
+    let problems = Problems::default();
+    let mut channels = BTreeMap::new();
+    for (name, table) in &config.notify {
+        let reader = Reader::new(&table.table, format!("notify.{name}"), &problems);
+        if let Some(notifier) = catalog.notifier(&table.kind, &reader) {
+            channels.insert(name.clone(), Channel { severity: table.severity, notifier: Arc::from(notifier) });
+        }
+    }
+    if problems.count() > 0 { Err(problems.take()) } else { Ok(Channels::new(channels)) }
+}
+
+impl Engine {
+    /// Starts the engine: loads the ledger, goes on with what is under way, and starts only what is due.
+    ///
+    /// # Errors
+    /// The ledger cannot be read, a row is of another format, or the channels cannot be built.
+    pub async fn start(
+        config: Config,
+        catalog: Catalog,
+        ledger: Arc<dyn Ledger>,
+        clock: Arc<dyn EngineClock>,
+    ) -> Result<Self, String> {
+        let channels = channels(&config, &catalog).map_err(|problems| join(&problems))?;
+        let config = Arc::new(config);
+        let shared = Arc::new(Shared::new(Arc::clone(&config), Workshop::new(catalog), channels, ledger, clock));
+        let engine = Self { shared, tasks: TaskTracker::new(), ended: Arc::default(), starts: Arc::default() };
+        engine.load(&config).await?;
+        engine.loops();
+        Ok(engine)
+    }
+
+    async fn load(&self, config: &Config) -> Result<(), String> {
+        let shared = &self.shared;
+        let loaded = shared.ledger.load().await.map_err(|error| error.to_string())?;
+        for key in loaded.keys {
+            shared.know_key(&key.policy, key.fingerprint);
+        }
+        for policy in loaded.policies {
+            let state = serde_json::from_str(&policy.state)
+                .map_err(|error| format!("ledger: policy {} cannot be read ({error})", policy.name))?;
+            shared.put_policy_state(&policy.name, state);
+        }
+        let before: BTreeMap<String, String> =
+            shared.policy_states().into_iter().map(|(name, state)| (state.rotation.unwrap_or_default(), name)).collect();
+        for told in policies::reconcile(shared, config).await? {
+            info!("{told}");
+        }
+        let renamed: BTreeMap<String, String> =
+            shared.policy_states().into_iter().map(|(name, state)| (state.rotation.unwrap_or_default(), name)).collect();
+        for row in loaded.rotations {
+            let record: Record = serde_json::from_str(&row.state)
+                .map_err(|error| format!("ledger: rotation {} cannot be read ({error}); nothing was changed", row.id))?;
+            let mut snapshot: Snapshot = serde_json::from_str(&row.plan)
+                .map_err(|error| format!("ledger: the plan of rotation {} cannot be read ({error}); nothing was changed", row.id))?;
+            if before.contains_key(&row.id)
+                && let Some(name) = renamed.get(&row.id)
+            {
+                snapshot.policy.clone_from(name);
+            }
+            self.drive(row.id, row.rev, record, snapshot, true).await?;
+        }
+        Ok(())
+    }
+
+    /// Opens a runner for a rotation and lets it run.
+    async fn drive(&self, id: String, rev: u64, record: Record, snapshot: Snapshot, restarted: bool) -> Result<(), String> {
+        let (sender, inbox) = mpsc::channel::<Ordered>(INBOX);
+        let policy = snapshot.policy.clone();
+        let opened = Runner::open(Arc::clone(&self.shared), id.clone(), rev, record, snapshot, inbox).await;
+        let mut runner = opened.map_err(|detail| format!("policy {policy}: rotation {id} cannot go on: {detail}"))?;
+        if restarted && let Err(Stop::Ledger(detail)) = runner.restarted().await {
+            return Err(detail);
+        }
+        self.shared.open_inbox(&policy, sender);
+        let engine = self.clone();
+        self.tasks.spawn(async move {
+            match runner.run().await {
+                Stop::Closed => {
+                    info!(policy, rotation = id, "rotation closed");
+                    engine.shared.wake();
+                }
+                Stop::Shutdown => {}
+                Stop::Ledger(detail) => engine.end(format!("policy {policy}: rotation {id}: {detail}")),
+            }
+        });
+        Ok(())
+    }
+
+    /// The ledger takes no commits any more: the process must end and start anew from what is durable.
+    fn end(&self, detail: String) {
+        error!(detail, "the engine stops: nothing may be done that cannot be made durable");
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(detail);
+        self.shared.shutdown.cancel();
+    }
+
+    /// Opens a rotation: row, plan and schedule in one commit.
+    async fn open_rotation(&self, name: &str, actor: &str, reason: Option<String>, scheduled: bool) -> Result<String, String> {
+        let shared = &self.shared;
+        let config = shared.config();
+        let policy = config.policies.get(name).ok_or_else(|| format!("there is no policy {name}"))?;
+        let snapshot = self.snapshot(&config, policy)?;
+        let now = shared.clock.now();
+        let id = format!("rot_{}", ids::random_text(10)?);
+        let record = Record::open(ids::seed(&id), actor.to_owned(), reason.clone(), now);
+        let state = shared.policy_state(name).ok_or_else(|| format!("policy {name} is not loaded"))?;
+        let state = policies::started(policy, &state, &id, scheduled, now);
+        let facts = serde_json::json!({ "reason": reason, "scheduled": scheduled });
+        let commit = Commit {
+            rotation: Some(RotationWrite {
+                id: id.clone(),
+                policy: name.to_owned(),
+                expected: None,
+                state: serde_json::to_string(&record).map_err(|error| error.to_string())?,
+                plan: Some(serde_json::to_string(&snapshot).map_err(|error| error.to_string())?),
+                phase: record.machine.phase.label().to_owned(),
+                closed: false,
+            }),
+            policies: vec![shared.policy_write(name, &state)],
+            history: vec![HistoryEntry {
+                at: now,
+                policy: Some(name.to_owned()),
+                rotation: Some(id.clone()),
+                actor: actor.to_owned(),
+                kind: String::from("rotation-started"),
+                facts: facts.to_string(),
+            }],
+            ..Commit::default()
+        };
+        shared.ledger.commit(commit).await.map_err(|error| error.to_string())?;
+        shared.put_policy_state(name, state);
+        let row = shared.ledger.rotation(&id).await.map_err(|error| error.to_string())?;
+        let rev = row.map(|row| row.rev).ok_or("the rotation just written is not there")?;
+        self.drive(id.clone(), rev, record, snapshot, false).await?;
+        info!(policy = name, rotation = id, actor, "rotation started");
+        Ok(id)
+    }
+
+    /// The plan of a policy as it is configured now.
+    fn snapshot(&self, config: &Config, policy: &cutover_config::Policy) -> Result<Snapshot, String> {
+        let workshop = self.shared.workshop();
+        let provider = config.providers.get(&policy.provider).ok_or_else(|| format!("there is no provider {}", policy.provider))?;
+        let text = workshop
+            .catalog()
+            .definition(&provider.definition)
+            .ok_or_else(|| format!("there is no definition {}", provider.definition))?;
+        let line = workshop.line(&snapshot::Account {
+            name: policy.provider.clone(),
+            definition_name: provider.definition.clone(),
+            definition: text.clone(),
+            table: provider.table.to_json(),
+        })?;
+        Snapshot::take(config, policy, text, line.provider.facts(), line.provider.support())
+            .ok_or_else(|| format!("policy {} names a store or provider that is not there", policy.name))
+    }
+
+    /// Takes a new configuration over. Nothing under way changes and nothing that was not due is started.
+    ///
+    /// # Errors
+    /// The ledger did not take it, or the channels cannot be built; the old configuration stays.
+    pub async fn reload(&self, config: Config, catalog: Catalog) -> Result<Vec<String>, String> {
+        let channels = channels(&config, &catalog).map_err(|problems| join(&problems))?;
+        let before = self.shared.config();
+        let mut told = cutover_config::difference(&before, &config);
+        told.extend(policies::reconcile(&self.shared, &config).await?);
+        self.shared.reconfigure(Arc::new(config), Workshop::new(catalog), channels);
+        let now = self.shared.clock.now();
+        let entry = HistoryEntry {
+            at: now,
+            policy: None,
+            rotation: None,
+            actor: String::from("signal:HUP"),
+            kind: String::from("reloaded"),
+            facts: serde_json::json!({ "changes": told }).to_string(),
+        };
+        let commit = Commit { history: vec![entry], ..Commit::default() };
+        self.shared.ledger.commit(commit).await.map_err(|error| error.to_string())?;
+        Ok(told)
+    }
+
+    /// The configuration loaded now.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        self.shared.config()
+    }
+
+    /// The ledger.
+    #[must_use]
+    pub fn ledger(&self) -> &Arc<dyn Ledger> {
+        &self.shared.ledger
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Stamp {
+        self.shared.clock.now()
+    }
+
+    /// Looks at everything again now (SIGUSR2).
+    pub fn look_again(&self) {
+        self.shared.wake();
+        self.shared.alerts_waiting();
+    }
+
+    /// Returns when the engine has ended by itself or by [`Engine::stop`]; the reason, if it was a fault.
+    pub async fn ended(&self) -> Option<String> {
+        self.shared.shutdown.cancelled().await;
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends the engine: calls under way are waited for, everything else goes on at the next start.
+    pub async fn stop(&self) {
+        self.shared.shutdown.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+fn join(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,129 @@
+//! What people order: rotations, and the verbs that decide one under way.
+
+use cutover_api::Stamp;
+use cutover_machine::event::Order;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::run::Ordered;
+use super::status::Selector;
+use super::Engine;
+
+/// One rotation that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// The policy.
+    pub policy: String,
+    /// The rotation, if it was started (or is the one under way).
+    pub rotation: Option<String>,
+    /// Why it was not started.
+    pub refused: Option<String>,
+}
+
+/// Why an order was not taken. Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderRefused {
+    /// For the person who gave it.
+    pub reason: String,
+}
+
+impl Engine {
+    /// Starts a rotation of every selected policy that has none under way.
+    pub async fn rotate(&self, selector: &Selector, actor: &str, reason: Option<&str>) -> Vec<Started> {
+        let mut started = Vec::new();
+        for policy in self.selected(selector) {
+            let refused = |rotation: Option<String>, why: String| Started { policy: policy.clone(), rotation, refused: Some(why) };
+            if let Some(open) = self.open_rotation_of(&policy) {
+                let why = "a rotation is under way already: a second one would end the key it has just made".to_owned();
+                started.push(refused(Some(open), why));
+                continue;
+            }
+            if self.shared.frozen() {
+                started.push(refused(None, "the clock has stepped: confirm it with `cutover resume` first".to_owned()));
+                continue;
+            }
+            let now = self.shared.clock.now();
+            if !self.may_start(now) {
+                started.push(refused(None, "max_starts_per_hour is reached: it can be started later".to_owned()));
+                continue;
+            }
+            match self.open_rotation(&policy, actor, reason.map(ToOwned::to_owned), false).await {
+                Ok(id) => started.push(Started { policy: policy.clone(), rotation: Some(id), refused: None }),
+                Err(detail) => started.push(refused(None, detail)),
+            }
+        }
+        started
+    }
+
+    /// The rotation of a policy that is under way.
+    #[must_use]
+    pub fn open_rotation_of(&self, policy: &str) -> Option<String> {
+        self.shared.inbox(policy)?;
+        self.shared.view(policy).map(|view| view.rotation).or_else(|| self.shared.policy_state(policy)?.rotation)
+    }
+
+    /// A person's order to the rotation of a policy. `rotation`: the id the person means; another one under way is refused.
+    ///
+    /// # Errors
+    /// Why it was not taken; nothing has changed.
+    pub async fn order(
+        &self,
+        policy: &str,
+        rotation: Option<&str>,
+        order: Order,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<String, OrderRefused> {
+        let refuse = |reason: String| OrderRefused { reason };
+        let config = self.shared.config();
+        if !config.policies.contains_key(policy) && self.shared.policy_state(policy).is_none() {
+            return Err(refuse(format!("there is no policy {policy}")));
+        }
+        let Some(inbox) = self.shared.inbox(policy) else {
+            return Err(refuse(format!("policy {policy} has no rotation under way")));
+        };
+        let open = self.open_rotation_of(policy).unwrap_or_default();
+        if let Some(meant) = rotation
+            && meant != open
+        {
+            return Err(refuse(format!("rotation {meant} is not the one under way: that is {open}")));
+        }
+        let plan = match (&order, config.policies.get(policy)) {
+            (Order::Resume, Some(policy)) => self.snapshot(&config, policy).ok().map(Box::new),
+            _ => None,
+        };
+        let (reply, answer) = oneshot::channel();
+        let ordered = Ordered { order, actor: actor.to_owned(), reason: reason.map(ToOwned::to_owned), plan, reply };
+        let gone = || refuse(format!("rotation {open} has just ended"));
+        inbox.send(ordered).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?.map_err(refuse)?;
+        Ok(open)
+    }
+
+    /// `resume` without a policy: the clock as it is now is right. `false` = it was not frozen.
+    #[must_use]
+    pub fn confirm_clock(&self) -> bool {
+        let frozen = self.shared.frozen();
+        if frozen {
+            self.shared.thaw();
+        }
+        frozen
+    }
+
+    /// The selected policies, by name.
+    #[must_use]
+    pub fn selected(&self, selector: &Selector) -> Vec<String> {
+        let config = self.shared.config();
+        config.policies.values().filter(|policy| selector.selects(policy, &config)).map(|policy| policy.name.clone()).collect()
+    }
+
+    /// Waits until something has changed in any rotation, or until `until`.
+    pub async fn progressed(&self, until: Stamp) {
+        let mut progress = self.shared.progress();
+        tokio::select! {
+            _ = progress.changed() => {}
+            () = self.shared.clock.sleep_until(until) => {}
+            () = self.shared.shutdown.cancelled() => {}
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The schedule of every policy: what is due is started, what was missed is reported and run in the next opening.
+
+use cutover_api::Stamp;
+use cutover_config::{Config, Policy};
+use cutover_ledger::{Commit, HistoryEntry};
+use cutover_schedule::{Due as Date, Timetable};
+
+use super::shared::Shared;
+use super::snapshot::PolicyState;
+use super::story::alert_row;
+use super::times::{rfc3339, stamp, timestamp};
+use crate::alert;
+
+/// A policy's dates.
+fn timetable<'a>(policy: &'a Policy, state: &'a PolicyState) -> Timetable<'a> {
+    policy.schedule.timetable(&state.seed, timestamp(state.first_loaded), timestamp(state.since))
+}
+
+fn date((nominal, at): (Stamp, Stamp)) -> Date {
+    Date { nominal: timestamp(nominal), at: timestamp(at) }
+}
+
+fn pair(date: Date) -> (Stamp, Stamp) {
+    (stamp(date.nominal), stamp(date.at))
+}
+
+/// A policy that is loaded for the first time: nothing that lies before now counts.
+fn fresh(policy: &Policy, now: Stamp) -> PolicyState {
+    let mut state = PolicyState {
+        identity: policy.identity(),
+        schedule: policy.schedule.identity(),
+        seed: policy.name.clone(),
+        first_loaded: now,
+        since: now,
+        due: None,
+        current: None,
+        ours: false,
+        rotation: None,
+        rotated_at: None,
+        overdue_told: None,
+    };
+    state.due = timetable(policy, &state).first_due().map(pair);
+    state
+}
+
+/// An edit of the schedule acts from now on: dates before it do not count, and it never rotates at once.
+fn edited(policy: &Policy, state: &PolicyState, now: Stamp) -> PolicyState {
+    let mut next = PolicyState { identity: policy.identity(), ..state.clone() };
+    if next.schedule != policy.schedule.identity() {
+        next.schedule = policy.schedule.identity();
+        next.since = now;
+        next.due = timetable(policy, &next).reschedule(state.due.map(date), timestamp(now)).map(pair);
+        next.overdue_told = None;
+    }
+    next
+}
+
+/// Brings what is known of the policies in line with a configuration: new ones, edits, renames. One commit; starts nothing.
+///
+/// # Errors
+/// The ledger did not take it.
+pub async fn reconcile(shared: &Shared, config: &Config) -> Result<Vec<String>, String> {
+    let now = shared.clock.now();
+    let states = shared.policy_states();
+    let known: Vec<(String, String)> =
+        states.iter().map(|(name, state)| (name.clone(), state.identity.clone())).collect();
+    let mut commit = Commit::default();
+    let mut told = Vec::new();
+    let mut moved = Vec::new();
+    for (from, to) in cutover_config::renames(&known, config) {
+        told.push(format!("policy {from} is named {to} now: its history and its key move along"));
+        commit.forget.push(from.clone());
+        commit.history.push(entry(now, &to, "renamed", &serde_json::json!({ "from": from })));
+        moved.push((from, to));
+    }
+    let mut next = Vec::new();
+    for (name, policy) in &config.policies {
+        let renamed = moved.iter().find(|(_, to)| to == name).and_then(|(from, _)| states.get(from));
+        let state = match states.get(name).or(renamed) {
+            Some(state) => edited(policy, state, now),
+            None => {
+                commit.history.push(entry(now, name, "policy-loaded", &serde_json::json!({})));
+                fresh(policy, now)
+            }
+        };
+        if states.get(name) != Some(&state) {
+            commit.policies.push(shared.policy_write(name, &state));
+            next.push((name.clone(), state));
+        }
+    }
+    for name in states.keys().filter(|name| !config.policies.contains_key(*name)) {
+        if let Some(state) = states.get(name).filter(|state| state.due.is_some() && !moved.iter().any(|(from, _)| from == name)) {
+            // A policy that went keeps what is known of it, and nothing of it is due any more.
+            let state = PolicyState { due: None, ..state.clone() };
+            commit.policies.push(shared.policy_write(name, &state));
+            next.push((name.clone(), state));
+        }
+    }
+    shared.ledger.commit(commit).await.map_err(|error| error.to_string())?;
+    for (from, to) in &moved {
+        shared.rename(from, to);
+    }
+    for (name, state) in next {
+        shared.put_policy_state(&name, state);
+    }
+    Ok(told)
+}
+
+fn entry(at: Stamp, policy: &str, kind: &str, facts: &serde_json::Value) -> HistoryEntry {
+    HistoryEntry {
+        at,
+        policy: Some(policy.to_owned()),
+        rotation: None,
+        actor: String::from("cutover"),
+        kind: kind.to_owned(),
+        facts: facts.to_string(),
+    }
+}
+
+/// What is to be done about a policy now.
+pub enum Call {
+    /// Start it for this date.
+    Start,
+    /// It was missed: it runs at the new time instead, and that is told.
+    Missed(PolicyState),
+}
+
+/// The policies that are due, and when the next one is.
+pub fn due(shared: &Shared, config: &Config, now: Stamp) -> (Vec<(String, Call)>, Stamp) {
+    let mut calls = Vec::new();
+    let mut next = Stamp::NEVER;
+    let under_way = shared.under_way();
+    shared.with_policy_states(|states| {
+        for (name, state) in states {
+            let Some(at) = state.due else { continue };
+            if at.1 > now {
+                next = next.min(at.1);
+                continue;
+            }
+            let Some(policy) = config.policies.get(name) else { continue };
+            if under_way.contains(name) {
+                continue;
+            }
+            let dates = timetable(policy, state);
+            if dates.missed(date(at), timestamp(now)) && state.overdue_told != Some(at.0) {
+                let caught = dates.catch_up(date(at), timestamp(now)).map(pair);
+                calls.push((name.clone(), Call::Missed(PolicyState { due: caught, overdue_told: Some(at.0), ..state.clone() })));
+            } else {
+                calls.push((name.clone(), Call::Start));
+            }
+        }
+    });
+    (calls, next)
+}
+
+/// Tells that a date was missed, and moves it; both in one commit.
+///
+/// # Errors
+/// The ledger did not take it.
+pub async fn missed(shared: &Shared, policy: &Policy, state: PolicyState, was: Option<(Stamp, Stamp)>) -> Result<(), String> {
+    let now = shared.clock.now();
+    let mut commit = Commit::default();
+    let will = state.due.map_or(now, |(_, at)| at);
+    let was_due = was.map_or(now, |(_, at)| at);
+    let told = alert::overdue(&shared.environment(), &policy.name, was_due, will, now);
+    commit.alerts.push(alert_row(&told.message, &policy.notify, &shared.channels(), now));
+    let facts = serde_json::json!({ "was_due": rfc3339(was_due), "runs_at": rfc3339(will) });
+    commit.history.push(entry(now, &policy.name, "overdue", &facts));
+    commit.policies.push(shared.policy_write(&policy.name, &state));
+    shared.ledger.commit(commit).await.map_err(|error| error.to_string())?;
+    shared.put_policy_state(&policy.name, state);
+    shared.alerts_waiting();
+    Ok(())
+}
+
+/// The state of a policy whose rotation starts now: by the schedule, or by hand.
+#[must_use]
+pub fn started(policy: &Policy, state: &PolicyState, rotation: &str, scheduled: bool, now: Stamp) -> PolicyState {
+    let dates = timetable(policy, state);
+    let due = match state.due {
+        Some(at) if scheduled => dates.after_run(date(at), timestamp(now)),
+        Some(at) => dates.after_rotation(timestamp(now), date(at)),
+        None => dates.next_due(timestamp(now)),
+    };
+    PolicyState { due: due.map(pair), rotation: Some(rotation.to_owned()), overdue_told: None, ..state.clone() }
+}

@@ -1,0 +1,300 @@
+//! What every rotation shares: configuration, ledger, clock, channels, what is known of the policies.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use cutover_api::{Clock, Stamp};
+use cutover_config::Config;
+use cutover_ledger::{Ledger, PolicyWrite};
+use cutover_machine::event::Fact;
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::clock::EngineClock;
+use super::gate::Gate;
+use super::plugins::Workshop;
+use super::run::Ordered;
+use super::snapshot::{PolicyState, Record, Snapshot};
+use super::times::{stamp, timestamp};
+use crate::alert::Channels;
+
+/// A rotation as others see it.
+#[derive(Clone)]
+pub struct View {
+    /// Its id.
+    pub rotation: String,
+    /// Its record.
+    pub record: Arc<Record>,
+    /// Its plan.
+    pub snapshot: Arc<Snapshot>,
+}
+
+/// What every rotation shares.
+pub struct Shared {
+    config: RwLock<Arc<Config>>,
+    workshop: RwLock<Arc<Workshop>>,
+    channels: RwLock<Channels>,
+    /// The ledger.
+    pub ledger: Arc<dyn Ledger>,
+    /// The clock.
+    pub clock: Arc<dyn EngineClock>,
+    /// Calls under way.
+    pub in_flight: Semaphore,
+    /// Equal hooks.
+    pub gate: Gate,
+    /// The daemon ends.
+    pub shutdown: CancellationToken,
+    policies: Mutex<BTreeMap<String, PolicyState>>,
+    known: Mutex<BTreeMap<String, Vec<String>>>,
+    views: Mutex<BTreeMap<String, View>>,
+    inboxes: Mutex<BTreeMap<String, mpsc::Sender<Ordered>>>,
+    frozen: AtomicBool,
+    thaw: AtomicBool,
+    wake: Notify,
+    alerts: Notify,
+    changed: Notify,
+    progress: watch::Sender<u64>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// Everything shared, with nothing known yet.
+    #[must_use]
+    pub fn new(
+        config: Arc<Config>,
+        workshop: Workshop,
+        channels: Channels,
+        ledger: Arc<dyn Ledger>,
+        clock: Arc<dyn EngineClock>,
+    ) -> Self {
+        Self {
+            in_flight: Semaphore::new(config.daemon.max_in_flight.max(1)),
+            config: RwLock::new(config),
+            workshop: RwLock::new(Arc::new(workshop)),
+            channels: RwLock::new(channels),
+            ledger,
+            clock,
+            gate: Gate::default(),
+            shutdown: CancellationToken::new(),
+            policies: Mutex::default(),
+            known: Mutex::default(),
+            views: Mutex::default(),
+            inboxes: Mutex::default(),
+            frozen: AtomicBool::new(false),
+            thaw: AtomicBool::new(false),
+            wake: Notify::new(),
+            alerts: Notify::new(),
+            changed: Notify::new(),
+            progress: watch::Sender::new(0),
+        }
+    }
+
+    /// The clock, for plugins.
+    #[must_use]
+    pub fn time(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+
+    /// The configuration loaded now.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The workshop of the catalogue loaded now.
+    #[must_use]
+    pub fn workshop(&self) -> Arc<Workshop> {
+        Arc::clone(&self.workshop.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The channels loaded now.
+    #[must_use]
+    pub fn channels(&self) -> Channels {
+        self.channels.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes a new configuration over.
+    pub fn reconfigure(&self, config: Arc<Config>, workshop: Workshop, channels: Channels) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        *self.workshop.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(workshop);
+        *self.channels.write().unwrap_or_else(PoisonError::into_inner) = channels;
+        self.changed.notify_waiters();
+        self.wake.notify_one();
+    }
+
+    /// `[daemon] name`.
+    #[must_use]
+    pub fn environment(&self) -> String {
+        self.config().daemon.name.clone()
+    }
+
+    /// When the policy's window is open next; now, for a policy without a window or one that was removed.
+    #[must_use]
+    pub fn window(&self, policy: &str, at: Stamp) -> Stamp {
+        let config = self.config();
+        let Some(policy) = config.policies.get(policy) else { return at };
+        let now = timestamp(at);
+        if policy.schedule.is_open(now) {
+            return at;
+        }
+        policy.schedule.next_opening(now).map_or(at, stamp)
+    }
+
+    /// The clock has stepped and nobody has confirmed it.
+    #[must_use]
+    pub fn frozen(&self) -> bool {
+        self.frozen.load(Ordering::SeqCst)
+    }
+
+    /// Freezes or thaws.
+    pub fn freeze(&self, frozen: bool) {
+        self.frozen.store(frozen, Ordering::SeqCst);
+        self.changed.notify_waiters();
+        self.wake.notify_one();
+    }
+
+    /// A person has confirmed the clock as it is now.
+    pub fn thaw(&self) {
+        self.thaw.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether a person has confirmed the clock since the last time this was asked.
+    pub fn take_thaw(&self) -> bool {
+        self.thaw.swap(false, Ordering::SeqCst)
+    }
+
+    /// The daemon ends.
+    #[must_use]
+    pub fn stopping(&self) -> bool {
+        self.shutdown.is_cancelled()
+    }
+
+    /// Returns when something that every rotation depends on has changed.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Returns when the schedule is to be looked at again.
+    pub async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// The schedule is to be looked at again.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// The outbox is to be looked at again.
+    pub fn alerts_waiting(&self) {
+        self.alerts.notify_one();
+    }
+
+    /// Returns when the outbox is to be looked at again.
+    pub async fn alerts(&self) {
+        self.alerts.notified().await;
+    }
+
+    /// Changes with every step of every rotation.
+    #[must_use]
+    pub fn progress(&self) -> watch::Receiver<u64> {
+        self.progress.subscribe()
+    }
+
+    /// A policy's state.
+    #[must_use]
+    pub fn policy_state(&self, policy: &str) -> Option<PolicyState> {
+        lock(&self.policies).get(policy).cloned()
+    }
+
+    /// Every policy's state.
+    #[must_use]
+    pub fn policy_states(&self) -> BTreeMap<String, PolicyState> {
+        lock(&self.policies).clone()
+    }
+
+    /// Looks at every policy's state without copying it.
+    pub fn with_policy_states<T>(&self, look: impl FnOnce(&BTreeMap<String, PolicyState>) -> T) -> T {
+        look(&lock(&self.policies))
+    }
+
+    /// Keeps a policy's state in memory; the ledger has it already.
+    pub fn put_policy_state(&self, policy: &str, state: PolicyState) {
+        lock(&self.policies).insert(policy.to_owned(), state);
+    }
+
+    /// A policy is known under another name from now on.
+    pub fn rename(&self, from: &str, to: &str) {
+        let mut known = lock(&self.known);
+        if let Some(keys) = known.remove(from) {
+            known.insert(to.to_owned(), keys);
+        }
+        drop(known);
+        lock(&self.policies).remove(from);
+    }
+
+    /// A policy's state as the ledger takes it.
+    #[must_use]
+    pub fn policy_write(&self, policy: &str, state: &PolicyState) -> PolicyWrite {
+        PolicyWrite {
+            name: policy.to_owned(),
+            state: serde_json::to_string(state).unwrap_or_default(),
+            due_at: state.due.map(|(_, at)| at),
+        }
+    }
+
+    /// The fingerprints of every key a policy has had.
+    #[must_use]
+    pub fn known_keys(&self, policy: &str) -> Vec<String> {
+        lock(&self.known).get(policy).cloned().unwrap_or_default()
+    }
+
+    /// Remembers a key.
+    pub fn know_key(&self, policy: &str, fingerprint: String) {
+        lock(&self.known).entry(policy.to_owned()).or_default().push(fingerprint);
+    }
+
+    /// Remembers the keys that facts made known.
+    pub fn learned(&self, policy: &str, facts: &[Fact]) {
+        for fact in facts {
+            if let Fact::Minted { fingerprint, .. } = fact {
+                self.know_key(policy, fingerprint.clone());
+            }
+        }
+    }
+
+    /// Shows a rotation to others.
+    pub fn publish(&self, policy: &str, rotation: &str, record: &Arc<Record>, snapshot: &Arc<Snapshot>) {
+        let view =
+            View { rotation: rotation.to_owned(), record: Arc::clone(record), snapshot: Arc::clone(snapshot) };
+        lock(&self.views).insert(policy.to_owned(), view);
+        self.progress.send_modify(|n| *n += 1);
+    }
+
+    /// The rotation of a policy that is under way, or its last one since the start.
+    #[must_use]
+    pub fn view(&self, policy: &str) -> Option<View> {
+        lock(&self.views).get(policy).cloned()
+    }
+
+    /// Where a policy's rotation takes orders.
+    #[must_use]
+    pub fn inbox(&self, policy: &str) -> Option<mpsc::Sender<Ordered>> {
+        lock(&self.inboxes).get(policy).filter(|inbox| !inbox.is_closed()).cloned()
+    }
+
+    /// A policy's rotation takes orders here.
+    pub fn open_inbox(&self, policy: &str, inbox: mpsc::Sender<Ordered>) {
+        lock(&self.inboxes).insert(policy.to_owned(), inbox);
+    }
+
+    /// The policies with a rotation under way.
+    #[must_use]
+    pub fn under_way(&self) -> Vec<String> {
+        let inboxes = lock(&self.inboxes);
+        inboxes.iter().filter(|(_, inbox)| !inbox.is_closed()).map(|(policy, _)| policy.clone()).collect()
+    }
+}

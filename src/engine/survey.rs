@@ -1,0 +1,279 @@
+//! The preflight: everything a rotation will need is looked at, and nothing is changed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cutover_api::{Clock, KeyRecord, Outcome, Reading, Refusal, Secret, Span, WitnessVars};
+use cutover_ledger::Ledger;
+use cutover_machine::event::Survey;
+use cutover_machine::plan::{Authority, ListBy};
+use cutover_machine::state::Key;
+
+use super::calls::AccountCall;
+use super::plugins::Plugins;
+use super::snapshot::{Record, Snapshot};
+use super::targets::fingerprints;
+use super::values::{KeyValues, current_fields, own_fields};
+use crate::alert::Channels;
+
+/// A credential must outlive the rotation's calls by this.
+const CREDENTIAL_MARGIN: Span = Span::minutes(10);
+
+/// What a survey found beside the machine's part of it.
+pub struct Found {
+    /// For the machine.
+    pub survey: Survey,
+    /// The record of the key in use.
+    pub first: KeyRecord,
+    /// Its values, to be sealed.
+    pub values: KeyValues,
+    /// What every target held, by fingerprint.
+    pub recorded: Vec<BTreeMap<String, String>>,
+    /// The ids the provider lists.
+    pub baseline: Option<Vec<String>>,
+    /// Warnings that stop nothing.
+    pub notes: Vec<String>,
+}
+
+/// What a survey needs.
+pub struct Surveyor<'a> {
+    /// The plan.
+    pub snapshot: &'a Snapshot,
+    /// The plugins.
+    pub plugins: &'a Plugins,
+    /// The rotation's record; of a rotation that has done nothing for `check --online`.
+    pub record: &'a Record,
+    /// The key that is recorded as current, and whether it is ours.
+    pub current: Option<(&'a KeyRecord, bool)>,
+    /// The channels that must take an alert.
+    pub channels: &'a Channels,
+    /// The ledger, for room on disk.
+    pub ledger: &'a Arc<dyn Ledger>,
+    /// The time.
+    pub clock: &'a dyn Clock,
+}
+
+impl Surveyor<'_> {
+    /// Looks at everything.
+    ///
+    /// # Errors
+    /// Every finding that stands in the way, in the order of the checks.
+    pub async fn survey(&self) -> Result<Found, Vec<String>> {
+        let mut wrong = Vec::new();
+        let (readings, recorded) = self.targets(&mut wrong).await;
+        let mut found = self.key_in_use(&readings, &mut wrong);
+        found.recorded = recorded;
+        if let Err(detail) = self.ledger.room().await {
+            wrong.push(detail);
+        }
+        self.credential(&mut wrong).await;
+        if wrong.is_empty() {
+            self.provider(&mut found, &mut wrong).await;
+        }
+        self.hooks(&mut wrong).await;
+        self.witnesses(&found, &mut wrong).await;
+        if let Err(detail) = self.channels.greet_one(&self.snapshot.notify).await {
+            wrong.push(detail);
+        }
+        if wrong.is_empty() { Ok(found) } else { Err(wrong) }
+    }
+
+    /// Every target readable, and its store writable, shown by a write that changes nothing.
+    async fn targets(&self, wrong: &mut Vec<String>) -> (Vec<Option<Reading>>, Vec<BTreeMap<String, String>>) {
+        let mut readings = Vec::new();
+        let mut recorded = Vec::new();
+        for target in &self.snapshot.targets {
+            let Some(store) = self.plugins.stores.get(&target.store) else {
+                wrong.push(format!("target {}: its store is gone", target.name()));
+                continue;
+            };
+            let reading = match store.read(&target.spec, &own_fields(target)).await {
+                Outcome::Done(reading) => Some(reading),
+                Outcome::Refused(refusal) => self.fault(wrong, &target.name(), "cannot be read", &refusal.to_string()),
+                Outcome::Unknown(cause) => self.fault(wrong, &target.name(), "cannot be read", &cause.to_string()),
+            };
+            if reading.is_some() {
+                match store.prove(&target.spec).await {
+                    Outcome::Done(()) => {}
+                    Outcome::Refused(refusal) => {
+                        let _: Option<()> = self.fault(wrong, &target.name(), "cannot be written", &refusal.to_string());
+                    }
+                    Outcome::Unknown(cause) => {
+                        let _: Option<()> = self.fault(wrong, &target.name(), "cannot be written", &cause.to_string());
+                    }
+                }
+            }
+            recorded.push(reading.as_ref().map(fingerprints).unwrap_or_default());
+            readings.push(reading);
+        }
+        (readings, recorded)
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as part of the survey")]
+    fn fault<T>(&self, wrong: &mut Vec<String>, target: &str, what: &str, detail: &str) -> Option<T> {
+        wrong.push(format!("target {target} {what}: {detail}"));
+        None
+    }
+
+    /// The key in use: what the targets hold in the fields that will hold the new one. Those present must agree.
+    fn key_in_use(&self, readings: &[Option<Reading>], wrong: &mut Vec<String>) -> Found {
+        let mut parts: BTreeMap<String, Secret> = BTreeMap::new();
+        for (target, reading) in self.snapshot.targets.iter().zip(readings) {
+            let Some(reading) = reading else { continue };
+            for (field, name) in current_fields(target) {
+                let Some(value) = reading.fields.get(&field).filter(|value| !value.expose().is_empty()) else { continue };
+                match parts.get(&name) {
+                    Some(other) if !other.same_as(value) => wrong.push(format!(
+                        "target {}: field {field} holds another {name} than the other targets: bring them together first",
+                        target.name()
+                    )),
+                    _ => {
+                        parts.insert(name, value.duplicate());
+                    }
+                }
+            }
+        }
+        let secret = parts.remove("secret");
+        let fingerprint = secret.as_ref().map(Secret::fingerprint);
+        let mut first = KeyRecord { fingerprint: fingerprint.clone(), ..KeyRecord::default() };
+        first.id = parts.get("id").map(|id| id.expose().to_owned());
+        let mut ours = false;
+        match (self.current, &fingerprint) {
+            (Some((current, is_ours)), Some(print)) if current.fingerprint.as_ref() == Some(print) => {
+                let id = first.id.take().or_else(|| current.id.clone());
+                first = KeyRecord { id, ..current.clone() };
+                ours = is_ours;
+            }
+            (Some((current, true)), _) if current.fingerprint.is_some() => wrong.push(String::from(
+                "drift: the targets do not hold the key that is recorded as current. Put it back, or say \
+                 `cutover adopt` for the key that stands there",
+            )),
+            _ => {}
+        }
+        if let Some(adopt) = &self.snapshot.adopt
+            && fingerprint.is_some()
+            && !ours
+            && first.id.as_ref().is_none_or(|id| id == adopt)
+        {
+            first.id = Some(adopt.clone());
+            ours = true;
+        }
+        let old = fingerprint.map(|print| Key { id: first.id.clone(), fingerprint: print.0, expires_at: first.expires_at });
+        Found {
+            survey: Survey { old, old_is_ours: ours },
+            first,
+            values: KeyValues { secret, outputs: parts },
+            recorded: Vec::new(),
+            baseline: None,
+            notes: Vec::new(),
+        }
+    }
+
+    async fn credential(&self, wrong: &mut Vec<String>) {
+        if self.snapshot.plan.provider.declares.authority == Authority::Own {
+            return;
+        }
+        match self.plugins.account.provider.credential().await {
+            Ok(credential) => {
+                if let Some(expires_at) = credential.expires_at
+                    && expires_at <= self.clock.now().plus(CREDENTIAL_MARGIN)
+                {
+                    wrong.push(format!(
+                        "provider {}: its credential is dead or dies within {CREDENTIAL_MARGIN}: renew it, the rotation then goes on by itself",
+                        self.snapshot.account.name
+                    ));
+                }
+            }
+            Err(refusal) => wrong.push(format!("provider {}: {refusal}", self.snapshot.account.name)),
+        }
+    }
+
+    /// The line is open, the key in use is among those listed, and there is room for one more.
+    async fn provider(&self, found: &mut Found, wrong: &mut Vec<String>) {
+        let provider = &self.plugins.account.provider;
+        let name = &self.snapshot.account.name;
+        let call = AccountCall::of(self.snapshot, self.record, found.values.secret.as_ref());
+        match provider.prepare(call.call()).await {
+            Outcome::Done(()) => {}
+            Outcome::Refused(refusal) => return wrong.push(format!("provider {name}: {refusal}")),
+            Outcome::Unknown(cause) => return wrong.push(format!("provider {name}: {cause}")),
+        }
+        let facts = &self.snapshot.plan.provider;
+        if facts.declares.list == ListBy::None || !facts.verbs.list {
+            return;
+        }
+        let listing = match provider.list(call.call()).await {
+            Outcome::Done(listing) => listing,
+            Outcome::Refused(refusal) => return wrong.push(format!("provider {name}: {refusal}")),
+            Outcome::Unknown(cause) => return wrong.push(format!("provider {name}: {cause}")),
+        };
+        let now = self.clock.now();
+        let live = listing.rows.iter().filter(|row| !row.revoked && row.expires_at.is_none_or(|at| at > now)).count();
+        // Where the mint itself retires the old key no further place is needed.
+        let takes_place = !self.snapshot.plan.provider_ends_old();
+        let cap = facts.declares.max_live.or(takes_place.then_some(2)).filter(|_| takes_place);
+        if let Some(cap) = cap
+            && facts.declares.max_live.is_some()
+            && live >= cap as usize
+        {
+            wrong.push(format!(
+                "provider {name}: {live} of at most {cap} keys exist: no room for a new one. Remove one that nobody uses"
+            ));
+        }
+        self.row_of_old(found, &listing.rows);
+        found.baseline = Some(listing.rows.iter().filter_map(|row| row.id.clone()).collect());
+    }
+
+    /// Completes the old key's record from its row: by id, or by fingerprint where rows show it.
+    fn row_of_old(&self, found: &mut Found, rows: &[KeyRecord]) {
+        let id = found.first.id.clone();
+        let print = found.first.fingerprint.clone();
+        let row = rows.iter().find(|row| match (&id, &row.id) {
+            (Some(id), Some(other)) => id == other,
+            _ => row.fingerprint.is_some() && row.fingerprint == print,
+        });
+        let Some(row) = row else {
+            if id.is_some() {
+                found.notes.push(String::from("the key in use is not among those the provider lists"));
+            }
+            return;
+        };
+        found.first = KeyRecord { fingerprint: print, ..row.clone() };
+        if let Some(old) = &mut found.survey.old {
+            old.id.clone_from(&row.id);
+            old.expires_at = row.expires_at;
+        }
+    }
+
+    async fn hooks(&self, wrong: &mut Vec<String>) {
+        for (place, (_, hook)) in self.plugins.hooks.iter().enumerate() {
+            if let Err(refusal) = hook.present().await {
+                wrong.push(format!("redeploy {}: {refusal}", place + 1));
+            }
+        }
+    }
+
+    /// Every witness answers. Whether it names the key in use is told, and stops nothing.
+    async fn witnesses(&self, found: &Found, wrong: &mut Vec<String>) {
+        let vars = WitnessVars {
+            policy: self.snapshot.policy.clone(),
+            rotation: String::new(),
+            key_id: found.first.id.clone().unwrap_or_default(),
+            fingerprint: found.first.fingerprint.as_ref().map(|print| print.0.clone()).unwrap_or_default(),
+        };
+        for (place, witness) in self.plugins.witnesses.iter().enumerate() {
+            let Some(witness) = witness else { continue };
+            let told: Result<(), String> = match witness.look(&vars).await {
+                Outcome::Done(_) => Ok(()),
+                Outcome::Refused(Refusal { class, .. }) if class == cutover_api::Class::Gone => {
+                    Err(String::from("gone: there is no such address"))
+                }
+                Outcome::Refused(refusal) => Err(refusal.to_string()),
+                Outcome::Unknown(cause) => Err(cause.to_string()),
+            };
+            if let Err(detail) = told {
+                wrong.push(format!("verify {} does not answer: {detail}", place + 1));
+            }
+        }
+    }
+}

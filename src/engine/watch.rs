@@ -1,0 +1,103 @@
+//! One poll: the targets, the witnesses that are due, the last uses.
+
+use cutover_api::{Class, KeyRecord, LastUse, Outcome, Sighting, Stamp, WitnessVars};
+use cutover_machine::event::{Event, Sight, Use, Uses, Watched};
+use cutover_machine::plan::NullUse;
+
+use super::effects::Performer;
+
+impl Performer<'_> {
+    pub(super) async fn watch(&self, verifies: &[u32], uses: bool) -> Event {
+        let began = self.clock.now();
+        let targets = self.targets().holdings().await;
+        let mut sights = Vec::new();
+        for place in verifies {
+            if let Some(sight) = self.look(*place).await {
+                sights.push((*place, sight));
+            }
+        }
+        let mut skew = None;
+        let uses = if uses { self.uses(&mut skew).await } else { None };
+        Event::Watched(Watched { began, targets, verifies: sights, uses, skew })
+    }
+
+    async fn look(&self, place: u32) -> Option<Sight> {
+        let witness = self.plugins.witnesses.get(place as usize)?.as_ref()?;
+        let new = self.record.new_key();
+        let vars = WitnessVars {
+            policy: self.snapshot.policy.clone(),
+            rotation: self.rotation.to_owned(),
+            key_id: new.id.clone().unwrap_or_default(),
+            fingerprint: new.fingerprint.as_ref().map(|print| print.0.clone()).unwrap_or_default(),
+        };
+        Some(match witness.look(&vars).await {
+            Outcome::Done(Sighting::Holds(true)) => Sight::Holds,
+            Outcome::Done(Sighting::Holds(false)) => Sight::Not,
+            Outcome::Done(Sighting::Names(names)) => self.named(&names, new),
+            Outcome::Refused(_) | Outcome::Unknown(_) => Sight::Unanswered,
+        })
+    }
+
+    /// Every element must be the new key: by its fingerprint, or by a prefix that no other key of the policy shares.
+    fn named(&self, names: &[String], new: &KeyRecord) -> Sight {
+        let print = new.fingerprint.as_ref().map(|print| print.0.as_str()).unwrap_or_default();
+        let value = self.values.new_key(self.record).secret.as_ref();
+        let old = self.values.old_key(self.record).secret.as_ref();
+        let is_new = |name: &String| {
+            if !print.is_empty() && (name == print || print.strip_prefix("sha256:") == Some(name.as_str())) {
+                return true;
+            }
+            // Long enough to tell keys apart, and not shared by the key that is to go.
+            name.len() >= MIN_PREFIX
+                && value.is_some_and(|value| value.expose().starts_with(name.as_str()))
+                && old.is_none_or(|old| !old.expose().starts_with(name.as_str()))
+        };
+        if !names.is_empty() && names.iter().all(is_new) { Sight::Holds } else { Sight::Not }
+    }
+
+    async fn uses(&self, skew: &mut Option<i64>) -> Option<Uses> {
+        let (new, old) = (self.record.new_key(), self.record.old_key());
+        if self.snapshot.plan.provider.verbs.last_used {
+            return Some(Uses { new: self.last_used(new, true, skew).await?, old: self.last_used(old, false, skew).await? });
+        }
+        let account = self.account();
+        let Outcome::Done(listing) = self.plugins.account.provider.list(account.call()).await else { return None };
+        *skew = self.skew(listing.provider_now).or(*skew);
+        let row = |key: &KeyRecord| {
+            let row = listing.rows.iter().find(|row| row.id.is_some() && row.id == key.id);
+            match row {
+                None => Use::Unknown,
+                Some(row) => self.told(row.last_used_at, row.prefix.clone(), *skew),
+            }
+        };
+        Some(Uses { new: row(new), old: row(old) })
+    }
+
+    async fn last_used(&self, key: &KeyRecord, new: bool, skew: &mut Option<i64>) -> Option<Use> {
+        if key.id.is_none() {
+            return Some(Use::Unknown);
+        }
+        let account = self.account();
+        let values = if new { self.values.new_key(self.record) } else { self.values.old_key(self.record) };
+        match self.plugins.account.provider.last_used(account.call(), values.key(key)).await {
+            Outcome::Done(LastUse { at, from, provider_now }) => {
+                *skew = self.skew(provider_now).or(*skew);
+                Some(self.told(at, from, *skew))
+            }
+            Outcome::Refused(refusal) if refusal.class == Class::Gone => Some(Use::Unknown),
+            Outcome::Refused(_) | Outcome::Unknown(_) => None,
+        }
+    }
+
+    /// A use as told, by our clock.
+    fn told(&self, at: Option<Stamp>, from: Option<String>, skew: Option<i64>) -> Use {
+        match (at, self.snapshot.plan.provider.declares.last_used.map(|l| l.null)) {
+            (Some(at), _) => Use::At(Stamp(at.0.saturating_sub(skew.unwrap_or(0))), from),
+            (None, Some(NullUse::Never)) => Use::Never,
+            (None, _) => Use::Unknown,
+        }
+    }
+}
+
+/// The shortest prefix of a key that may stand for it.
+const MIN_PREFIX: usize = 12;

@@ -1,0 +1,7 @@
+//! The ledger in one SQLite file.
+
+mod crash;
+mod damage;
+mod file;
+mod home;
+mod memory;
