@@ -108,7 +108,7 @@ impl Catalog {
     /// Builds an account from a definition's text and its table.
     #[must_use]
     pub fn account(&self, name: &str, text: &str, reader: &Reader<'_>) -> Option<Box<dyn Provider>> {
-        match Definition::parse(name, text) {
+        match Definition::parse(&format!("{name}.toml"), text) {
             Ok(definition) => Some(Box::new(HttpProvider::build(&definition, reader, &self.around)?)),
             Err(problems) => {
                 for problem in problems {

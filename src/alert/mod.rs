@@ -1,7 +1,20 @@
 //! From facts to people: messages, the durable outbox, and the courier that empties it.
 
 mod channels;
+mod compose;
+mod draft;
 mod matter;
+mod plain;
+mod standing;
+mod told;
+mod ways;
+mod words;
 
 pub use channels::{Channel, Channels};
+pub use compose::message;
+pub use draft::Composed;
 pub use matter::Matter;
+pub use plain::{
+    channel_failing, channel_recovered, clock_frozen, credential_expiring, idle_drift, overdue, reload_refused, test_alert,
+};
+pub use ways::{Way, ways};

@@ -31,7 +31,7 @@ pub(crate) fn notify(sections: &[Section<'_>], kinds: &dyn Kinds) -> BTreeMap<St
         let severities = [Severity::Info, Severity::Warning, Severity::Critical].map(|severity| (severity.label(), severity));
         let severity = reader.choice("severity", &severities).unwrap_or(SEVERITY);
         let holders = words(reader, "holders");
-        let kind = kind(reader, &names, "notify").unwrap_or_default();
+        let kind = kind(reader, &names, "channel").unwrap_or_default();
         if !kind.is_empty() {
             kinds.notifier(kind, reader);
         }

@@ -15,7 +15,7 @@ pub(crate) struct Targets {
     /// Those that are sound.
     pub(crate) sound: Vec<Target>,
     /// `store:path` of all, sound or not, and where each stands.
-    pub(crate) names: Vec<(String, Place)>,
+    pub(crate) names: BTreeMap<String, Place>,
 }
 
 /// Who names which field of which path, over all policies.
@@ -47,7 +47,7 @@ pub(crate) fn read(
 ) -> Targets {
     let scope = templates::scope(provider);
     let mut named = Named::default();
-    let mut targets = Targets { sound: Vec::new(), names: Vec::new() };
+    let mut targets = Targets { sound: Vec::new(), names: BTreeMap::new() };
     let readers = layers.of("target").tables("target");
     let mut whole = true;
     if readers.is_empty() {
@@ -83,7 +83,7 @@ fn target(
     scope: &Scope,
     named: &mut Named,
     claims: &mut Claims,
-    names: &mut Vec<(String, Place)>,
+    names: &mut BTreeMap<String, Place>,
 ) -> Option<Target> {
     ["store", "fields", "during", "value"].iter().for_each(|key| reader.known(key));
     let name = reader.require_text("store", "the name of a [store.NAME]");
@@ -117,7 +117,7 @@ fn target(
         _ => None,
     };
     if let (Some(store), Some(name), Some(path)) = (store, name, reader.text("path")) {
-        names.push((format!("{name}:{path}"), reader.table_itself().place.clone()));
+        names.entry(format!("{name}:{path}")).or_insert_with(|| reader.table_itself().place.clone());
         claims.claim(&store.identity(name), path, bare, reader);
     }
     Some(Target { store: name?.to_owned(), spec: spec?, fields: settled?.fields, during: during.map(|layout| layout.fields) })

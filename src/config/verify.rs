@@ -1,6 +1,8 @@
 //! `[[policy.x.verify]]`: what counts as evidence that the new key is in use.
 
-use cutover_api::{Place, Problems, ProviderFacts, Reader, Span, Table};
+use std::collections::BTreeMap;
+
+use cutover_api::{Place, ProviderFacts, Reader, Span, Table};
 use cutover_machine::plan::{Authority, VerifyKind};
 
 use crate::layers::Layers;
@@ -17,7 +19,7 @@ const OWN: [&str; 2] = ["last-used", "confirm"];
 pub(crate) fn read(
     layers: &Layers<'_, '_>,
     facts: Option<&ProviderFacts>,
-    targets: &[(String, Place)],
+    targets: &BTreeMap<String, Place>,
     kinds: &dyn Kinds,
 ) -> Vec<VerifyTable> {
     let readers = layers.of("verify").tables("verify");
@@ -38,7 +40,7 @@ pub(crate) fn read(
 fn verify(
     reader: &Reader<'_>,
     facts: Option<&ProviderFacts>,
-    targets: &[(String, Place)],
+    targets: &BTreeMap<String, Place>,
     kinds: &dyn Kinds,
 ) -> Option<VerifyTable> {
     let [_, _, witnesses, _] = kinds.names();
@@ -46,8 +48,8 @@ fn verify(
     names.extend(&witnesses);
     let name = built::kind(reader, &names, "verify")?;
     let covers = built::words(reader, "covers");
-    for target in covers.iter().filter(|target| !targets.iter().any(|(known, _)| known == *target)) {
-        let known: Vec<_> = targets.iter().map(|(name, _)| name).collect();
+    for target in covers.iter().filter(|target| !targets.contains_key(*target)) {
+        let known: Vec<_> = targets.keys().collect();
         let wrong = format!("the policy has no target \"{}\"", target.escape_debug());
         reader.wrong("covers", wrong, format!("\"STORE:PATH\" of its targets: {}", built::quoted(&known)));
     }
@@ -63,16 +65,29 @@ fn verify(
     }
     let every = every(reader);
     let hold_for = reader.span("for").unwrap_or(Span::ZERO);
-    if OWN.contains(&name) {
+    let default = if kind == VerifyKind::LastUsed {
         reader.finish();
-        let every = every.unwrap_or_else(|| last_used(reader, facts));
-        if every.0 == 0 {
-            return None;
-        }
-        return Some(made(kind, name, every, hold_for, covers, reader));
+        last_used(reader, facts)
+    } else {
+        kinds.witness(name, reader)?;
+        EVERY
+    };
+    Some(made(kind, name, every.unwrap_or(default), hold_for, covers, reader))
+}
+
+/// Reports a last use that cannot be evidence; how often it is asked by default.
+fn last_used(reader: &Reader<'_>, facts: Option<&ProviderFacts>) -> Span {
+    let Some(facts) = facts else { return EVERY };
+    let Some(told) = facts.declares.last_used else {
+        let right = "another kind: \"consumer\", \"command\" or \"confirm\"";
+        reader.wrong("kind", "the provider does not tell when a key was last used", right);
+        return EVERY;
+    };
+    if facts.declares.authority == Authority::Own {
+        let right = "another kind: cutover signs with the key itself, and its own calls are no evidence";
+        reader.wrong("kind", "the last use would be cutover's own", right);
     }
-    kinds.witness(name, reader)?;
-    Some(made(kind, name, every.unwrap_or(EVERY), hold_for, covers, reader))
+    told.lag.max(told.granularity).max(EVERY).min(EVERY_AT_MOST)
 }
 
 fn made(kind: VerifyKind, name: &str, every: Span, hold_for: Span, covers: Vec<String>, reader: &Reader<'_>) -> VerifyTable {

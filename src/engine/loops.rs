@@ -16,9 +16,14 @@ use crate::alert::{self, Courier};
 const STEP: i64 = 5 * 60 * 1_000;
 
 impl Engine {
-    pub(super) fn loops(&self) {
-        let engine = self.clone();
-        self.tasks.spawn(async move { engine.schedule().await });
+    /// `schedule`: dates start rotations; otherwise only what is ordered runs.
+    pub(super) fn loops(&self, schedule: bool) {
+        if schedule {
+            let engine = self.clone();
+            self.tasks.spawn(async move { engine.schedule().await });
+            let engine = self.clone();
+            self.tasks.spawn(async move { engine.housekeeping().await });
+        }
         let shared = Arc::clone(&self.shared);
         self.tasks.spawn(async move { outbox(shared).await });
         let shared = Arc::clone(&self.shared);

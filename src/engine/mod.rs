@@ -6,6 +6,7 @@ pub mod check;
 pub mod clock;
 mod effects;
 mod gate;
+mod housekeeping;
 mod ids;
 mod keeper;
 mod loops;
@@ -85,16 +86,40 @@ impl Engine {
         ledger: Arc<dyn Ledger>,
         clock: Arc<dyn EngineClock>,
     ) -> Result<Self, String> {
+        Self::start_as(config, catalog, ledger, clock, None).await
+    }
+
+    /// Starts an engine for one shot: it goes on only with the rotations of these policies and starts nothing by the schedule.
+    ///
+    /// # Errors
+    /// As [`Engine::start`].
+    pub async fn start_quiet(
+        config: Config,
+        catalog: Catalog,
+        ledger: Arc<dyn Ledger>,
+        clock: Arc<dyn EngineClock>,
+        policies: &[String],
+    ) -> Result<Self, String> {
+        Self::start_as(config, catalog, ledger, clock, Some(policies)).await
+    }
+
+    async fn start_as(
+        config: Config,
+        catalog: Catalog,
+        ledger: Arc<dyn Ledger>,
+        clock: Arc<dyn EngineClock>,
+        only: Option<&[String]>,
+    ) -> Result<Self, String> {
         let channels = channels(&config, &catalog).map_err(|problems| join(&problems))?;
         let config = Arc::new(config);
         let shared = Arc::new(Shared::new(Arc::clone(&config), Workshop::new(catalog), channels, ledger, clock));
         let engine = Self { shared, tasks: TaskTracker::new(), ended: Arc::default(), starts: Arc::default() };
-        engine.load(&config).await?;
-        engine.loops();
+        engine.load(&config, only).await?;
+        engine.loops(only.is_none());
         Ok(engine)
     }
 
-    async fn load(&self, config: &Config) -> Result<(), String> {
+    async fn load(&self, config: &Config, only: Option<&[String]>) -> Result<(), String> {
         let shared = &self.shared;
         let loaded = shared.ledger.load().await.map_err(|error| error.to_string())?;
         for key in loaded.keys {
@@ -122,7 +147,11 @@ impl Engine {
             {
                 snapshot.policy.clone_from(name);
             }
-            self.drive(row.id, row.rev, record, snapshot, true).await?;
+            if only.is_none_or(|only| only.contains(&snapshot.policy)) {
+                self.drive(row.id, row.rev, record, snapshot, true).await?;
+            } else {
+                self.shared.publish(&snapshot.policy.clone(), &row.id, &Arc::new(record), &Arc::new(snapshot));
+            }
         }
         Ok(())
     }

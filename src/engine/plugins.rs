@@ -1,9 +1,10 @@
 //! The plugins of one plan, built from its snapshot. Equal tables share one instance, and with it one login and one limit.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cutover_api::{Hook, Problems, Provider, Reader, Store, Table, Witness};
+use cutover_api::{Hook, Problems, Provider, Reader, Stamp, Store, Table, Witness};
 use cutover_config::Kinds;
 use tokio::sync::Semaphore;
 
@@ -16,6 +17,20 @@ pub struct AccountLine {
     pub provider: Box<dyn Provider>,
     /// Calls it takes at once.
     pub limit: Arc<Semaphore>,
+    paused_until: AtomicI64,
+}
+
+impl AccountLine {
+    /// Until when the provider asked everybody to wait.
+    #[must_use]
+    pub fn paused_until(&self) -> Stamp {
+        Stamp(self.paused_until.load(Ordering::SeqCst))
+    }
+
+    /// The provider asked to wait: every rotation of this account does.
+    pub fn pause(&self, until: Stamp) {
+        self.paused_until.fetch_max(until.0, Ordering::SeqCst);
+    }
 }
 
 /// Every plugin a rotation needs.
@@ -84,7 +99,7 @@ impl Workshop {
             self.catalog.account(&account.definition_name, &account.definition, reader)
         })?;
         let limit = provider.max_in_flight().unwrap_or(ACCOUNT_LIMIT).max(1);
-        let line = Arc::new(AccountLine { provider, limit: Arc::new(Semaphore::new(limit)) });
+        let line = Arc::new(AccountLine { provider, limit: Arc::new(Semaphore::new(limit)), paused_until: AtomicI64::new(0) });
         accounts.insert(key, Arc::clone(&line));
         Ok(line)
     }

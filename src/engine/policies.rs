@@ -73,6 +73,15 @@ pub async fn reconcile(shared: &Shared, config: &Config) -> Result<Vec<String>, 
         commit.history.push(entry(now, &to, "renamed", &serde_json::json!({ "from": from })));
         moved.push((from, to));
     }
+    if !moved.is_empty() {
+        // The keys move along under the new name: what a policy has had is never taken for fresh.
+        let loaded = shared.ledger.load().await.map_err(|error| error.to_string())?;
+        for key in loaded.keys {
+            if let Some((_, to)) = moved.iter().find(|(from, _)| *from == key.policy) {
+                commit.keys.push(cutover_ledger::KeyRow { policy: to.clone(), ..key });
+            }
+        }
+    }
     let mut next = Vec::new();
     for (name, policy) in &config.policies {
         let renamed = moved.iter().find(|(_, to)| to == name).and_then(|(from, _)| states.get(from));

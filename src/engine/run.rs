@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cutover_api::{Intent, Secret, Stamp};
 use cutover_ledger::{Commit, CommitError, RotationWrite, SealWrite};
-use cutover_machine::event::{Fact, Order};
+use cutover_machine::event::{Answer, Class, Fact, Order};
 use cutover_machine::state::{Call, Phase};
 use cutover_machine::{Due, Effect, Event, Now, Span, due};
 use tokio::sync::{mpsc, oneshot};
@@ -195,7 +195,16 @@ impl Runner {
     /// Makes the call that is due: guard, intent, call, outcome.
     async fn call(&mut self, effect: Effect) -> Result<(), Stop> {
         let shared = Arc::clone(&self.shared);
-        let Ok(_flight) = shared.in_flight.acquire().await else { return Err(Stop::Shutdown) };
+        // A hook may take minutes and is bounded by the gate: it takes no call's place.
+        let flight = if matches!(effect, Effect::Hook { .. }) { None } else { Some(shared.in_flight.acquire().await) };
+        if matches!(flight, Some(Err(_))) {
+            return Err(Stop::Shutdown);
+        }
+        let paused = self.plugins.account.paused_until();
+        if paused > shared.clock.now() && !matches!(effect, Effect::Hook { .. } | Effect::Write { .. } | Effect::ReadReply) {
+            drop(flight);
+            return self.wait(paused).await;
+        }
         if effect.guarded() {
             let before = Arc::clone(&self.record);
             let holdings = self.performer_job(|performer| Box::pin(async move { performer.targets().holdings().await })).await;
@@ -212,7 +221,7 @@ impl Runner {
         debug!(policy = self.policy, rotation = self.id, effect = effect.label(), "calling");
         let landed = match &effect {
             Effect::Survey => self.survey().await,
-            Effect::Hook { hook, leg, .. } => self.hook(*hook, *leg, tried).await,
+            Effect::Hook { hook, leg, .. } => self.hook(*hook, *leg, tried).await?,
             _ => self.perform(effect.clone()).await?,
         };
         self.step(landed).await
@@ -293,25 +302,37 @@ impl Runner {
         }
     }
 
-    async fn hook(&self, hook: u32, leg: u32, tried: cutover_api::Again) -> Landed {
-        let Some((table, plugin)) = self.plugins.hooks.get(hook as usize) else {
-            return Event::Hooked(hook, cutover_machine::event::Answer::Unknown(String::from("the plan has no such hook"))).into();
-        };
+    async fn hook(&mut self, hook: u32, leg: u32, tried: cutover_api::Again) -> Result<Landed, Stop> {
+        let (plugins, shared) = (Arc::clone(&self.plugins), Arc::clone(&self.shared));
         let vars = hook_vars(&self.id, &self.snapshot, &self.record, leg, hook);
-        Event::Hooked(hook, self.shared.gate.run(table, plugin.as_ref(), &vars, tried).await).into()
+        let job = async move {
+            let Some((table, plugin)) = plugins.hooks.get(hook as usize) else {
+                return Answer::Unknown(String::from("the plan has no such hook"));
+            };
+            shared.gate.run(table, plugin.as_ref(), &vars, tried).await
+        };
+        Ok(Event::Hooked(hook, self.meanwhile(job).await?).into())
     }
 
-    /// Makes a call while alarms still go off and a person is still answered.
+    /// Makes a call to the provider or a store.
     async fn perform(&mut self, effect: Effect) -> Result<Landed, Stop> {
-        let Ok(_line) = self.plugins.account.limit.clone().acquire_owned().await else { return Err(Stop::Shutdown) };
-        let job = self.performer_job(move |performer| {
-            Box::pin(async move { performer.perform(&effect).await })
-        });
+        let line = Arc::clone(&self.plugins.account);
+        let Ok(_line) = line.limit.clone().acquire_owned().await else { return Err(Stop::Shutdown) };
+        let job = self.performer_job(move |performer| Box::pin(async move { performer.perform(&effect).await }));
+        let landed = self.meanwhile(job).await?;
+        if let Some(wait) = throttled(&landed.event) {
+            line.pause(self.shared.clock.now().plus(wait.min(Span::HOUR)));
+        }
+        Ok(landed)
+    }
+
+    /// Waits for a piece of work, while alarms still go off and a person is still answered.
+    async fn meanwhile<T>(&mut self, job: impl Future<Output = T>) -> Result<T, Stop> {
         let mut job = std::pin::pin!(job);
         loop {
             let alarm = match due(&self.record.machine, &self.snapshot.plan, self.now()) {
                 Due::Sleep(until) => until,
-                Due::Tell => {
+                Due::Tell if self.flying() => {
                     self.step(Event::Woke.into()).await?;
                     continue;
                 }
@@ -319,7 +340,7 @@ impl Runner {
             };
             let shared = Arc::clone(&self.shared);
             tokio::select! {
-                landed = &mut job => return Ok(landed),
+                done = &mut job => return Ok(done),
                 () = shared.clock.sleep_until(alarm) => {}
                 Some(ordered) = self.inbox.recv() => self.ordered(ordered).await?,
             }
@@ -500,9 +521,27 @@ impl Runner {
         self.shared.publish(&self.policy, &self.id, &self.record, &self.snapshot);
     }
 
-    /// Whether a call is under way.
-    #[must_use]
-    pub fn flying(&self) -> bool {
+    /// Whether the intent of a call is committed and its outcome is not.
+    fn flying(&self) -> bool {
         matches!(self.record.machine.call, Call::Flying { .. })
+    }
+}
+
+/// The provider asked to wait for so long.
+fn throttled(event: &Event) -> Option<Span> {
+    fn of<T>(answer: &Answer<T>) -> Option<Span> {
+        match answer {
+            Answer::Refused(refused) if refused.class == Class::Throttle => refused.retry_after,
+            _ => None,
+        }
+    }
+    match event {
+        Event::Replied(answer) | Event::Ended(answer) | Event::Discarded(_, answer) => of(answer),
+        Event::Read(answer) => of(answer),
+        Event::Found(answer) => of(answer),
+        Event::Listed(answer) => of(answer),
+        Event::Probed(answer) => of(answer),
+        Event::Clock(answer) => of(answer),
+        _ => None,
     }
 }

@@ -163,7 +163,6 @@ fn plan(policy: &Policy, facts: &ProviderFacts, support: Option<String>) -> Plan
             .iter()
             .map(|verify| VerifyPlan { kind: verify.kind, every: verify.every, hold_for: verify.hold_for })
             .collect(),
-        old_is_ours: false,
         support,
     }
 }

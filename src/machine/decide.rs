@@ -172,15 +172,18 @@ impl<'a> Work<'a> {
     fn time_passed(&mut self) {
         match self.next.phase {
             Phase::Doubt => self.settle_doubt(),
-            Phase::Mint if self.next.new.is_some() && !self.next.mint.received && !self.next.mint.to_read => {
-                if !self.plan.provider.verbs.probe || self.next.mint.accepted {
-                    self.stage();
-                }
-            }
+            Phase::Mint if self.ready_to_stage() => self.stage(),
             Phase::Stage | Phase::Deploy | Phase::Observe | Phase::Settle => self.leg_moves(),
             Phase::Retire => self.retire_moves(),
             _ => {}
         }
+    }
+
+    /// The new key is in hand, read, and accepted where that can be asked.
+    const fn ready_to_stage(&self) -> bool {
+        let mint = &self.next.mint;
+        let in_hand = self.next.new.is_some() && !mint.received && !mint.to_read;
+        in_hand && (mint.accepted || !self.plan.provider.verbs.probe)
     }
 
     /// Acts on what the looks allow now; does nothing while a look is still to be made.

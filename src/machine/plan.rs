@@ -284,8 +284,6 @@ pub struct Plan {
     pub hooks: Vec<HookPlan>,
     /// The verifies; never empty (absent in the configuration = one `confirm`).
     pub verifies: Vec<VerifyPlan>,
-    /// The old key is ours (made by cutover or adopted): only then may it be retired by us.
-    pub old_is_ours: bool,
     /// Whom to ask where the provider's API cannot do it.
     pub support: Option<String>,
 }

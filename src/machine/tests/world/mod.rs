@@ -628,7 +628,6 @@ fn plan(lifecycle: Lifecycle, list: ListBy, re_rotate: ReRotate, grace: Span) ->
         targets: Vec::new(),
         hooks: vec![HookPlan { timeout: Span::MINUTE, repeatable: true }],
         verifies: vec![VerifyPlan { kind: VerifyKind::Consumer, every: Span::minutes(10), hold_for: Span::minutes(10) }],
-        old_is_ours: true,
         support: None,
     }
 }

@@ -1,0 +1,174 @@
+//! What happened, per reason: a few words for the subject, sentences for the text, and what policies share that have it in common.
+
+use cutover_machine::plan::Lifecycle;
+use cutover_machine::state::Why;
+
+use super::Matter;
+use super::standing::capital;
+use super::ways::{hook, new_key, old_key, target};
+use super::words::{beside, clean, counted, listed};
+
+/// A reason in words.
+pub(super) struct Told {
+    /// For the subject.
+    pub what: String,
+    /// For the text.
+    pub happened: String,
+    /// What many policies can have in common.
+    pub cause: String,
+}
+
+/// Why it is held.
+pub(super) fn why(matter: &Matter<'_>, why: &Why) -> Told {
+    let account = clean(matter.account);
+    match why {
+        Why::Preflight(_) | Why::MintRefused(_) | Why::Doubt | Why::Candidates(_) | Why::SameKey | Why::NewKeyRefused => {
+            before_stage(matter, why, &account)
+        }
+        Why::Store { .. } | Why::Hook { .. } | Why::HookUnknown { .. } | Why::Drift { .. } => places(matter, why),
+        Why::OldStillUsed { at, from } => Told {
+            what: String::from("the old key is still used"),
+            happened: format!(
+                "{} was used {}{}, although every target holds another key and every hook is done: somewhere it is still \
+                 configured. It is not revoked while it is used.",
+                capital(&old_key(matter)),
+                beside(*at, matter.at),
+                from.as_ref().map(|from| format!(" ({account} says of it: \"{}\")", clean(from))).unwrap_or_default()
+            ),
+            cause: account,
+        },
+        Why::Retire(detail) => Told {
+            what: String::from("the old key cannot be ended"),
+            happened: format!("{} cannot be ended: {}.", capital(&old_key(matter)), sentence(detail)),
+            cause: format!("{account}/{}", clean(detail)),
+        },
+        Why::OldStillAccepted => Told {
+            what: String::from("the old key is still accepted after its end"),
+            happened: format!(
+                "{} was ended, and {account} still accepts it, longer than its definition says it may. Treat it as alive.",
+                capital(&old_key(matter))
+            ),
+            cause: account,
+        },
+        Why::Look(detail) => Told {
+            what: format!("{account} does not answer what must be known"),
+            happened: format!("cutover must look something up at {account} before it goes on, and cannot: {}.", sentence(detail)),
+            cause: format!("{account}/{}", clean(detail)),
+        },
+    }
+}
+
+fn before_stage(matter: &Matter<'_>, why: &Why, account: &str) -> Told {
+    let asked = matter.machine.mint.intent.as_ref().map(|intent| beside(intent.at, matter.at));
+    let asked = asked.map_or_else(String::new, |at| format!("cutover asked {account} for a new key at {at}. "));
+    match why {
+        Why::Preflight(detail) => {
+            let nothing = if matter.machine.mint.intents == 0 {
+                "Nothing has happened: no new key was asked for."
+            } else {
+                "No other key was asked for since."
+            };
+            Told {
+                what: String::from("cannot begin"),
+                happened: format!("The rotation cannot begin: {}. {nothing}", sentence(detail)),
+                cause: format!("{account}/{}", clean(detail)),
+            }
+        }
+        Why::MintRefused(detail) => Told {
+            what: format!("{account} refuses to make a new key"),
+            happened: format!("{asked}It refused: {}. No key was made, that is certain.", sentence(detail)),
+            cause: format!("{account}/{}", clean(detail)),
+        },
+        Why::Candidates(ids) => Told {
+            what: format!("{} may be ours, a person must say", counted(ids.len(), "key")),
+            happened: format!(
+                "{asked}No usable answer came. These keys at {account} may be what it made, or somebody else's: {}.",
+                listed(&ids.iter().take(20).map(|id| clean(id)).collect::<Vec<_>>())
+            ),
+            cause: account.to_owned(),
+        },
+        Why::SameKey => Told {
+            what: String::from("the new key is one that is known already"),
+            happened: format!(
+                "{asked}The answer held a key that this policy has or had already, so it is not new. Whether another was made \
+                 is not known."
+            ),
+            cause: account.to_owned(),
+        },
+        Why::NewKeyRefused => Told {
+            what: format!("{account} does not accept its own new key"),
+            happened: format!("{asked}It made {}, and refuses it when it is presented.", new_key(matter)),
+            cause: account.to_owned(),
+        },
+        _ => Told {
+            what: String::from("a new key may have been made, its value is lost"),
+            happened: format!(
+                "{asked}No usable answer came, so a new key may exist that nobody has. Every look that {account} allows was \
+                 made, and none settles it."
+            ),
+            cause: account.to_owned(),
+        },
+    }
+}
+
+fn places(matter: &Matter<'_>, why: &Why) -> Told {
+    match why {
+        Why::Store { target: place, detail } => {
+            let name = target(matter, *place);
+            let store = name.split(':').next().unwrap_or(&name).to_owned();
+            let kept = match (matter.machine.swapped, matter.plan.provider.lifecycle) {
+                (false, Lifecycle::Set) => "The new key is already set at the provider and sealed here: it is not lost.",
+                _ => "The key is sealed here: it is not lost.",
+            };
+            Told {
+                what: format!("{name} cannot be written"),
+                happened: format!("{} cannot be written to {name}: {}. {kept}", capital(&new_key(matter)), sentence(detail)),
+                cause: format!("{store}/{}", clean(detail)),
+            }
+        }
+        Why::Hook { hook: place, detail } => {
+            let name = hook(matter, *place);
+            Told {
+                what: String::from("a hook fails"),
+                happened: format!("The hook \"{name}\" failed {}, last: {}.", tries(matter), sentence(detail)),
+                cause: format!("{name}/{}", clean(detail)),
+            }
+        }
+        Why::HookUnknown { hook: place } => {
+            let name = hook(matter, *place);
+            Told {
+                what: String::from("a hook may have run"),
+                happened: format!("Whether the hook \"{name}\" ran is not known, and it must not be repeated unasked."),
+                cause: name,
+            }
+        }
+        Why::Drift { targets } => {
+            let names: Vec<String> = targets.iter().map(|place| target(matter, *place)).collect();
+            let hold = if names.len() == 1 { "holds" } else { "hold" };
+            Told {
+                what: format!("somebody else wrote {}", if names.len() == 1 { names[0].clone() } else { counted(names.len(), "target") }),
+                happened: format!(
+                    "{} {hold} a value that is neither this rotation's nor the one recorded as current: somebody else wrote it. \
+                     cutover touches nothing while that is so.",
+                    listed(&names)
+                ),
+                cause: String::from("drift"),
+            }
+        }
+        _ => Told { what: String::new(), happened: String::new(), cause: String::new() },
+    }
+}
+
+fn tries(matter: &Matter<'_>) -> String {
+    match matter.machine.failures {
+        0 | 1 => String::from("again and again"),
+        tries => format!("{tries} times in a row"),
+    }
+}
+
+/// A detail as a part of our sentence: on one line, without a full stop of its own.
+pub(super) fn sentence(detail: &str) -> String {
+    let cleaned = clean(detail);
+    let cut = cleaned.trim_end_matches('.');
+    if cut.is_empty() { String::from("no reason was given") } else { cut.to_owned() }
+}

@@ -1,0 +1,374 @@
+//! What travels over the control socket.
+//!
+//! A request is `{"v":1,"verb":…}` on one line. The reply is any number of `{"v":1,"item":…}` and then one `{"v":1,"done":…}` or one
+//! `{"v":1,"refused":{"kind":…,"reason":…}}`. A request of another version, or with a key that is not known here, is refused whole: what a newer client meant to
+//! narrow must not be done widely.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::engine::Selector;
+
+/// The version that is spoken.
+pub const VERSION: u64 = 1;
+
+/// The longest line, its newline included, in bytes.
+pub const LONGEST_LINE: usize = 64 * 1024;
+
+/// The keys of a selector.
+const SELECTOR: [&str; 5] = ["policies", "tags", "holders", "providers", "all"];
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Ask {
+    /// Who is there. Done: [`Hello`].
+    Hello,
+    /// How the selected policies stand; all, where nothing is said. Items: `PolicyStatus`; done: [`Standing`].
+    Status {
+        /// Which.
+        #[serde(default)]
+        selector: Selector,
+    },
+    /// The newest history entries, oldest first. Items: `HistoryRow`.
+    History {
+        /// Which policies; all, where nothing is said.
+        #[serde(default)]
+        selector: Selector,
+        /// Only this rotation.
+        #[serde(default)]
+        rotation: Option<String>,
+        /// At most so many; 0 = all.
+        #[serde(default)]
+        limit: usize,
+    },
+    /// Checks the history's whole chain. Done: [`Chain`].
+    Verify,
+    /// What a rotation of the selected policies would cost. Items: `weigh::RotationCost`.
+    WeighRotation {
+        /// Which.
+        selector: Selector,
+    },
+    /// What a decision would cost. Done: `weigh::DecisionCost`.
+    WeighDecision {
+        /// The policy.
+        policy: String,
+        /// What would be decided.
+        decision: Decision,
+    },
+    /// Starts a rotation of the selected policies. Items: `Started`.
+    Rotate {
+        /// Which.
+        selector: Selector,
+        /// Why.
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// Looks at everything the selected policies need, online; writes nothing. Items: `Finding`.
+    Survey {
+        /// Which; all, where nothing is said.
+        #[serde(default)]
+        selector: Selector,
+        /// The alert channels too.
+        #[serde(default)]
+        channels: bool,
+    },
+    /// Sends a message to every alert channel. Items: `Finding`.
+    TestAlert,
+    /// What a person decides about the rotation under way. Done: [`Decided`].
+    Decide {
+        /// The policy.
+        policy: String,
+        /// The rotation that is meant; another one under way is refused.
+        #[serde(default)]
+        rotation: Option<String>,
+        /// What.
+        decision: Decision,
+        /// Why.
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// The clock is right as it is now. Done: [`ClockConfirmed`].
+    ConfirmClock,
+}
+
+/// What a person decides about a rotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decision {
+    /// The new key is in use: go on to settle.
+    Confirm,
+    /// The old key may be ended.
+    ConfirmRetire,
+    /// Look again and repeat what is safe.
+    Resume,
+    /// Mint again although the last mint is in doubt.
+    MintAgain,
+    /// Give this rotation up.
+    Abandon,
+}
+
+impl Decision {
+    /// As it is typed, without `cutover` and the policy.
+    #[must_use]
+    pub const fn typed(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Confirm => ("confirm", ""),
+            Self::ConfirmRetire => ("confirm", "--retire"),
+            Self::Resume => ("resume", ""),
+            Self::MintAgain => ("resume", "--mint-again"),
+            Self::Abandon => ("abandon", ""),
+        }
+    }
+
+    /// It can take something away: a terminal is asked first.
+    #[must_use]
+    pub const fn destroys(self) -> bool {
+        matches!(self, Self::ConfirmRetire | Self::MintAgain | Self::Abandon)
+    }
+}
+
+/// Who answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The process.
+    pub pid: u32,
+    /// The program's version.
+    pub version: String,
+    /// `[daemon] name`.
+    pub environment: String,
+}
+
+/// How the daemon itself stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Who answers.
+    pub hello: Hello,
+    /// Its time, RFC 3339.
+    pub at: String,
+    /// The file on disk that could not be loaded, while the one before is in force.
+    pub reload_error: Option<super::ReloadError>,
+    /// Reloads that failed since the start.
+    pub failed_reloads: u64,
+}
+
+/// What a check of the history's chain gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chain {
+    /// Entries, where all of them fit.
+    pub entries: Option<u64>,
+    /// The number of the first entry that does not fit.
+    pub first_broken: Option<u64>,
+}
+
+/// A decision was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decided {
+    /// The rotation it was about.
+    pub rotation: String,
+}
+
+/// The clock was confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockConfirmed {
+    /// It had been frozen.
+    pub was_frozen: bool,
+}
+
+/// Why nothing was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Which sort of refusal.
+    pub kind: RefusedKind,
+    /// For the person who asked.
+    pub reason: String,
+}
+
+/// The sorts of refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefusedKind {
+    /// The request itself is wrong: exit 2.
+    Usage,
+    /// A guard says no: exit 4.
+    Guard,
+    /// It was tried and failed: exit 1.
+    Failed,
+}
+
+impl Refused {
+    /// The request itself is wrong.
+    #[must_use]
+    pub fn usage(reason: impl Into<String>) -> Self {
+        Self { kind: RefusedKind::Usage, reason: reason.into() }
+    }
+
+    /// A guard says no.
+    #[must_use]
+    pub fn guard(reason: impl Into<String>) -> Self {
+        Self { kind: RefusedKind::Guard, reason: reason.into() }
+    }
+
+    /// It was tried and failed.
+    #[must_use]
+    pub fn failed(reason: impl Into<String>) -> Self {
+        Self { kind: RefusedKind::Failed, reason: reason.into() }
+    }
+}
+
+/// One line of a reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// One of many.
+    Item(Value),
+    /// The end.
+    Done(Value),
+    /// The end; nothing was done, or it failed.
+    Refused(Refused),
+}
+
+impl Line {
+    /// As it is sent, with its newline. What is too long for a line is replaced by a refusal that says so.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let value = match self {
+            Self::Item(item) => serde_json::json!({ "v": VERSION, "item": item }),
+            Self::Done(done) => serde_json::json!({ "v": VERSION, "done": done }),
+            Self::Refused(refused) => serde_json::json!({ "v": VERSION, "refused": refused }),
+        };
+        let mut bytes = value.to_string().into_bytes();
+        bytes.push(b'\n');
+        if bytes.len() <= LONGEST_LINE {
+            return bytes;
+        }
+        Self::Refused(Refused::failed("the answer is longer than a line of the control socket: select fewer policies")).encode()
+    }
+
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// It is not a line of this version, one sentence.
+    pub fn decode(line: &[u8]) -> Result<Self, String> {
+        let foreign = || "the answer is not of this version: is the daemon another version of cutover?".to_owned();
+        let mut value: Value = serde_json::from_slice(line).map_err(|_| foreign())?;
+        let object = value.as_object_mut().ok_or_else(foreign)?;
+        if object.get("v").and_then(Value::as_u64) != Some(VERSION) {
+            return Err(foreign());
+        }
+        if let Some(item) = object.remove("item") {
+            return Ok(Self::Item(item));
+        }
+        if let Some(done) = object.remove("done") {
+            return Ok(Self::Done(done));
+        }
+        let refused = object.remove("refused").ok_or_else(foreign)?;
+        serde_json::from_value(refused).map(Self::Refused).map_err(|_| foreign())
+    }
+}
+
+/// A request as it is sent, with its newline.
+///
+/// # Errors
+/// It is too long for a line.
+pub fn encode_ask(ask: &Ask) -> Result<Vec<u8>, Refused> {
+    let mut value = serde_json::to_value(ask).map_err(|error| Refused::failed(error.to_string()))?;
+    if let Some(object) = value.as_object_mut() {
+        object.insert("v".to_owned(), VERSION.into());
+    }
+    let mut bytes = value.to_string().into_bytes();
+    bytes.push(b'\n');
+    if bytes.len() > LONGEST_LINE {
+        return Err(Refused::usage("the request is longer than a line of the control socket: select by tag or --all"));
+    }
+    Ok(bytes)
+}
+
+/// Reads a request.
+///
+/// # Errors
+/// Why it is none, without repeating it.
+pub fn decode_ask(line: &[u8]) -> Result<Ask, Refused> {
+    let wrong = |what: &str| Refused::usage(format!("the request {what}"));
+    let mut value: Value = serde_json::from_slice(line).map_err(|_| wrong("is not one line of JSON"))?;
+    let object = value.as_object_mut().ok_or_else(|| wrong("is not a JSON object"))?;
+    match object.remove("v").as_ref().and_then(Value::as_u64) {
+        Some(VERSION) => {}
+        _ => return Err(wrong("is not of version 1: the daemon and `cutover` are of different versions")),
+    }
+    if let Some(selector) = object.get("selector") {
+        let selector = selector.as_object().ok_or_else(|| wrong("has a selector that is no object"))?;
+        if selector.keys().any(|key| !SELECTOR.contains(&key.as_str())) {
+            return Err(wrong("selects by something that is not known here"));
+        }
+    }
+    serde_json::from_value(value).map_err(|_| wrong("is not known here, or has keys that are not"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ask, Decision, LONGEST_LINE, Line, Refused, RefusedKind, decode_ask, encode_ask};
+    use crate::engine::Selector;
+
+    #[test]
+    fn every_request_survives_the_wire() {
+        let selector = Selector { policies: vec!["crm".into()], tags: vec!["prod".into()], ..Selector::default() };
+        let policy = "crm".to_owned();
+        let asks = [
+            Ask::Hello,
+            Ask::Status { selector: Selector::default() },
+            Ask::History { selector: selector.clone(), rotation: Some("rot_1".into()), limit: 5 },
+            Ask::Verify,
+            Ask::WeighRotation { selector: selector.clone() },
+            Ask::WeighDecision { policy: policy.clone(), decision: Decision::ConfirmRetire },
+            Ask::Rotate { selector: selector.clone(), reason: Some("leaked".into()) },
+            Ask::Survey { selector, channels: true },
+            Ask::TestAlert,
+            Ask::Decide { policy, rotation: None, decision: Decision::MintAgain, reason: None },
+            Ask::ConfirmClock,
+        ];
+        for ask in asks {
+            let bytes = encode_ask(&ask).unwrap();
+            assert_eq!(bytes.last(), Some(&b'\n'));
+            assert_eq!(decode_ask(&bytes).unwrap(), ask);
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused_whole() {
+        let cases = [
+            ("", "is not one line of JSON"),
+            ("\u{0}\u{1}garbage", "is not one line of JSON"),
+            ("[]", "is not a JSON object"),
+            ("{}", "is not of version 1"),
+            (r#"{"v":2,"verb":"hello"}"#, "is not of version 1"),
+            (r#"{"v":"1","verb":"hello"}"#, "is not of version 1"),
+            (r#"{"v":1}"#, "is not known here"),
+            (r#"{"v":1,"verb":"emergency"}"#, "is not known here"),
+            (r#"{"v":1,"verb":"rotate","selector":{"all":true},"emergency":true}"#, "has keys that are not"),
+            (r#"{"v":1,"verb":"rotate","selector":{"all":true,"except":["crm"]}}"#, "selects by something"),
+            (r#"{"v":1,"verb":"rotate","selector":"all"}"#, "selector that is no object"),
+            (r#"{"v":1,"verb":"rotate"}"#, "is not known here"),
+        ];
+        for (line, why) in cases {
+            let refused = decode_ask(line.as_bytes()).expect_err(line);
+            assert_eq!(refused.kind, RefusedKind::Usage);
+            assert!(refused.reason.contains(why), "{line}: {}", refused.reason);
+        }
+    }
+
+    #[test]
+    fn lines_survive_and_too_long_ones_are_told() {
+        let lines = [
+            Line::Item(serde_json::json!({"a": 1})),
+            Line::Done(serde_json::Value::Null),
+            Line::Refused(Refused::guard("no")),
+        ];
+        for line in lines {
+            assert_eq!(Line::decode(&line.encode()).unwrap(), line);
+        }
+        let long = Line::Item("x".repeat(LONGEST_LINE).into());
+        assert!(matches!(Line::decode(&long.encode()).unwrap(), Line::Refused(refused) if refused.kind == RefusedKind::Failed));
+        assert!(Line::decode(br#"{"v":2,"done":1}"#).is_err());
+        assert!(encode_ask(&Ask::Rotate { selector: Selector::default(), reason: Some("x".repeat(LONGEST_LINE)) }).is_err());
+    }
+}
