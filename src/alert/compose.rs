@@ -60,18 +60,22 @@ fn severity(matter: &Matter<'_>) -> Severity {
 fn finish(draft: Draft<'_>, matter: &Matter<'_>, happened: &str, ways: &[Way]) -> Composed {
     let mut letter = Letter::default();
     letter.part("What happened").say(happened);
-    letter.part("Where things stand").say(&in_use(matter)).say(&format!(
-        "Policy {}, rotation {} (begun {} by {}), phase {}.",
-        matter.policy,
-        matter.rotation,
-        beside(matter.machine.opened_at, matter.at),
-        clean(matter.actor),
-        matter.machine.phase.label()
-    ));
+    letter.part("Where things stand").say(&in_use(matter)).say(&place(matter));
     letter.part("Until when").say(&until(matter));
     letter.part("What happens by itself").say(&by_itself(matter));
     write_ways(&mut letter, ways);
     draft.finish(letter, ways, facts(matter))
+}
+
+fn place(matter: &Matter<'_>) -> String {
+    format!(
+        "Policy {}, rotation {}, phase {}. Begun {} by {}.",
+        matter.policy,
+        matter.rotation,
+        matter.machine.phase.label(),
+        beside(matter.machine.opened_at, matter.at),
+        clean(matter.actor)
+    )
 }
 
 fn facts(matter: &Matter<'_>) -> Value {
@@ -139,7 +143,7 @@ fn in_doubt(matter: &Matter<'_>, detail: &str, decide_at: Stamp) -> Composed {
     let mut draft = draft(matter, "doubt", format!("looking.{}", since.0), String::from("looking"), told);
     let mut letter = Letter::default();
     letter.part("What happened").say(&happened);
-    letter.part("Where things stand").say(&in_use(matter));
+    letter.part("Where things stand").say(&in_use(matter)).say(&place(matter));
     letter.part("Until when").say(&until(matter));
     let begins = if decide_at > matter.at {
         format!("The first call can still land until {}. Nothing is decided before.", beside(decide_at, matter.at))
@@ -184,7 +188,7 @@ fn waits_for(matter: &Matter<'_>) -> Told {
 fn grace_ending(matter: &Matter<'_>, percent: u8, end: Stamp) -> Composed {
     let waits = waits_for(matter);
     let happened = format!(
-        "{percent} % of the grace for {} are over, and there is no cutover yet. It ends {}. {}",
+        "{percent} % of the grace for {} is over, and there is no cutover yet. It ends {}. {}",
         old_key(matter),
         beside(end, matter.at),
         waits.happened
@@ -216,10 +220,11 @@ fn grace_ended(matter: &Matter<'_>, end: Stamp) -> Composed {
 fn recovered(matter: &Matter<'_>, why: &Why) -> Composed {
     let told = told::why(matter, why);
     let was = told.what.clone();
-    let happened = format!("What it was held for is over by itself: {was}. The rotation goes on; nothing is asked of you.");
+    let happened =
+        format!("It was held because: {was}. That is over by itself. The rotation goes on; nothing is asked of you.");
     let label = why.label();
     let stage = format!("{label}.{}", matter.at.0);
-    let told = Told { what: format!("over: {was}"), ..told };
+    let told = Told { what: format!("was: {was}"), ..told };
     let mut draft = draft(matter, "recovered", stage, label.to_owned(), told);
     // Whoever was told of the trouble is told of its end.
     let made = matter.machine.mint.intents > 0 && matter.machine.clock_ends_old(matter.plan) && matter.machine.old.is_some();

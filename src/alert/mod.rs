@@ -2,8 +2,12 @@
 
 mod channels;
 mod compose;
+mod courier;
 mod draft;
+mod lane;
+mod line;
 mod matter;
+mod parcel;
 mod plain;
 mod standing;
 mod told;
@@ -12,9 +16,13 @@ mod words;
 
 pub use channels::{Channel, Channels};
 pub use compose::message;
+pub use courier::{Courier, Pause, Trouble};
 pub use draft::Composed;
 pub use matter::Matter;
 pub use plain::{
     channel_failing, channel_recovered, clock_frozen, credential_expiring, idle_drift, overdue, reload_refused, test_alert,
 };
 pub use ways::{Way, ways};
+
+#[cfg(test)]
+mod tests;

@@ -40,11 +40,11 @@ pub fn overdue(environment: &str, policy: &str, was_due: Stamp, will_run: Stamp,
     draft.policy = Some(policy);
     draft.what = format!("was due {}", time(was_due));
     let ways = [
-        way(format!("cutover rotate {policy}"), "Rotates now instead of waiting.", "The window is not waited for."),
+        way(format!("cutover rotate {policy}"), "Orders the rotation by hand, now.", ""),
         way(
             format!("cutover suspend {policy} --until DATE"),
             "Puts it off.",
-            "The key grows older, and the date is told as overdue again afterwards.",
+            "The key grows older.",
         ),
     ];
     let mut letter = Letter::default();
@@ -66,7 +66,7 @@ pub fn credential_expiring(environment: &str, account: &str, expires_at: Stamp, 
     let dead = expires_at <= at;
     let mut draft = draft(environment, "credential-expiring", format!("{account}.{}.{days}", expires_at.0), "CREDENTIAL", at);
     draft.severity = if dead || days <= 1 { Severity::Critical } else { Severity::Warning };
-    draft.what = if dead { format!("of {account} has expired") } else { format!("of {account} ends {}", time(expires_at)) };
+    draft.what = if dead { format!("the one for {account} has expired") } else { format!("the one for {account} ends {}", time(expires_at)) };
     draft.cause = account.clone();
     draft.series = Some(Series {
         name: format!("credential/{account}/{}", expires_at.0),
@@ -157,7 +157,7 @@ pub fn clock_frozen(environment: &str, step: i64, at: Stamp) -> Composed {
     let ways = [way(
         "cutover resume",
         "The time shown by date -u is right: goes on with it.",
-        "If it is wrong, keys can be ended too early by it. Mend the clock (NTP) first.",
+        "If it is wrong, keys can be ended too early by it: mend the clock (NTP) first. It also lifts every suspend.",
     )];
     let mut letter = Letter::default();
     letter

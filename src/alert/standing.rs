@@ -1,6 +1,6 @@
 //! Where things stand: which key the application uses, whether anybody is down, until when, and what happens by itself.
 
-use cutover_machine::state::{Call, Layout, Phase, Proof, Rotation, Why};
+use cutover_machine::state::{Call, Layout, Leg, Phase, Proof, Rotation, Why};
 use cutover_machine::{Span, Stamp};
 
 use super::Matter;
@@ -35,6 +35,15 @@ fn switched_off_in_use(machine: &Rotation) -> bool {
 pub(super) fn in_use(matter: &Matter<'_>) -> String {
     let machine = matter.machine;
     let (old, new) = (old_key(matter), new_key(matter));
+    if let Some(Why::Drift { .. }) = machine.held.as_ref().map(|held| &held.why) {
+        return format!(
+            "Which key the application uses is not known: it may read the foreign value. cutover took no key away: {}",
+            lower(&anybody_down(matter, &old))
+        );
+    }
+    if not_surveyed(machine) {
+        return String::from("The application uses the key it has. Nobody is down because of this.");
+    }
     let written = machine.leg.as_ref().filter(|leg| leg.touched || leg.number > 1);
     let uses = match written {
         _ if machine.cutover_at.is_some() => format!("The application uses {new}."),
@@ -43,20 +52,34 @@ pub(super) fn in_use(matter: &Matter<'_>) -> String {
         None if machine.new.is_some() => format!("The application uses {old}. No target holds {new} yet; it is sealed here."),
         None => format!("The application uses {old}."),
         Some(leg) if leg.deployed_at.is_some() => {
-            format!("Every target holds {new} and every hook is done. The application should use it; the proof is missing.")
+            let proof = if leg.evidence(matter.plan) { "There is evidence that it is used." } else { "There is no evidence yet that it is used." };
+            format!("Every target holds {new} and every hook is done. {proof}")
         }
-        Some(leg) => {
-            let done = leg.written.iter().filter(|written| **written).count();
-            let hooks = match (matter.plan.hooks.len(), leg.hooks_done) {
-                (0, _) => String::new(),
-                (all, done) => format!(", {done} of {} done", counted(all, "hook")),
-            };
-            let both = if leg.layout == Layout::During { " beside the old one" } else { "" };
-            let of = counted(leg.written.len(), "target");
-            format!("{done} of {of} hold {new}{both}{hooks}. The rest of the application uses {old}.").replace("1 target hold ", "1 target holds ")
-        }
+        Some(leg) => half_way(matter, leg, &old, &new),
     };
     format!("{uses} {}", anybody_down(matter, &old)).trim().to_owned()
+}
+
+/// Nothing is known of the key in use yet.
+const fn not_surveyed(machine: &Rotation) -> bool {
+    machine.old.is_none() && machine.mint.intents == 0 && machine.mint.surveyed_at.0 == 0
+}
+
+/// Written or deployed in part.
+fn half_way(matter: &Matter<'_>, leg: &Leg, old: &str, new: &str) -> String {
+    let done = leg.written.iter().filter(|written| **written).count();
+    if done == 0 && leg.number == 1 {
+        return format!("No target is known to hold {new} yet. The application uses {old}.");
+    }
+    let beside = if leg.layout == Layout::During { ", beside the old one" } else { "" };
+    let targets = format!("{new} is in {done} of {}{beside}", counted(leg.written.len(), "target"));
+    match (matter.plan.hooks.len(), leg.hooks_done) {
+        (0, _) => capital(&format!("{targets}. What has not read its target again uses {old}.")),
+        (_, 0) if leg.number == 1 => capital(&format!("{targets}. No hook is done yet: the application uses {old}.")),
+        (all, done) => {
+            capital(&format!("{targets}; {done} of {} done. What has not been redeployed uses {old}.", counted(all, "hook")))
+        }
+    }
 }
 
 fn anybody_down(matter: &Matter<'_>, old: &str) -> String {
@@ -98,6 +121,9 @@ const fn written_both(machine: &Rotation) -> bool {
 pub(super) fn until(matter: &Matter<'_>) -> String {
     let machine = matter.machine;
     let old = capital(&old_key(matter));
+    if not_surveyed(machine) {
+        return String::from("No clock runs: nothing has happened.");
+    }
     if machine.old.is_none() {
         return String::from("No clock runs: there is no old key.");
     }

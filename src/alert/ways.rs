@@ -1,13 +1,13 @@
 //! The ways out of where a rotation stands. What the machine would refuse is never offered: each order is tried on it first.
 
 use cutover_machine::event::{Event, Order};
-use cutover_machine::plan::{Lifecycle, ReRotate};
+use cutover_machine::plan::{ReRotate, VerifyKind};
 use cutover_machine::state::{End, Phase, Why};
 use cutover_machine::{Due, Now, Question, Span, decide, due};
 use serde::Serialize;
 
 use super::Matter;
-use super::words::counted;
+use super::standing::clock_runs;
 
 /// One way out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -149,8 +149,15 @@ fn running(matter: &Matter<'_>) -> Vec<Offer> {
         let way = Way {
             command: command(matter, "confirm", ""),
             does: String::from("You have seen the application use the new key: goes on without waiting for the evidence."),
-            costs: String::from("Nothing is ended by it. Before the old key goes, evidence is asked for again."),
+            costs: String::from(if matter.machine.clock_ends_old(matter.plan) {
+                "If it is not so, nobody is told again before the provider ends the old key."
+            } else {
+                "Nothing is ended by it. Before the old key goes, evidence is asked for again."
+            }),
         };
+        if matter.plan.verifies.iter().any(|verify| verify.kind != VerifyKind::Confirm) {
+            offers.push(outside("Restart by hand what does not use the new key yet. It is seen at the next poll."));
+        }
         offers.push(Offer { order: Some(Order::Confirm), way });
     }
     if asks_retire {
@@ -230,12 +237,23 @@ fn mint_again_costs(matter: &Matter<'_>) -> String {
 /// For how long the application is down when its key dies at the mint.
 fn downtime(matter: &Matter<'_>) -> String {
     let hooks = matter.plan.hooks.iter().fold(Span::ZERO, |sum, hook| sum.plus(hook.timeout));
-    let targets = counted(matter.plan.targets.len(), "target");
-    if hooks == Span::ZERO {
-        format!("until {targets} is written and read again").replace("targets is", "targets are")
+    let targets = match matter.plan.targets.len() {
+        0 | 1 => String::from("the target is"),
+        many => format!("all {many} targets are"),
+    };
+    let read = if matter.plan.hooks.is_empty() {
+        String::from("read again")
     } else {
-        format!("until {targets} is written and redeployed (hooks may take up to {hooks})").replace("targets is", "targets are")
+        format!("redeployed (the hooks may take up to {hooks})")
+    };
+    let mut said = format!("until {targets} written and {read}");
+    if let Some(grace) = matter.machine.grace.as_ref().filter(|grace| clock_runs(matter) && grace.end > matter.at) {
+        said.push_str(&format!(
+            ". Choose a quiet hour before {}: if a key was made, the old one dies then anyway",
+            super::words::time(grace.end)
+        ));
     }
+    said
 }
 
 fn abandon(matter: &Matter<'_>) -> Offer {

@@ -54,7 +54,11 @@ async fn play(voice: &mut Voice) -> Result<Summary, String> {
         result = scenes(&mut stage, voice) => result,
         _ = ended.recv() => Err("ended by a signal; nothing is left behind".to_owned()),
         _ = interrupted.recv() => Err("interrupted; nothing is left behind".to_owned()),
-        () = tokio::time::sleep(PATIENCE) => Err(format!("the story did not end within {} seconds", PATIENCE.as_secs())),
+        () = tokio::time::sleep(PATIENCE) => Err(String::new()),
+    };
+    let result = match result {
+        Err(late) if late.is_empty() => Err(format!("the story did not end within {} seconds: {}", PATIENCE.as_secs(), stage.standing())),
+        other => other,
     };
     let struck = stage.strike().await;
     let summary = result?;
@@ -62,9 +66,11 @@ async fn play(voice: &mut Voice) -> Result<Summary, String> {
 }
 
 async fn scenes(stage: &mut Stage, voice: &mut Voice) -> Result<Summary, String> {
-    voice.line("cutover demo: three applications, three providers, nothing of yours is touched.")?;
-    voice.line("The providers and the applications are doubles on 127.0.0.1, and the clock runs fast. The engine, the ledger,")?;
-    voice.line("the store, the hooks, the evidence and the alerts are the real ones, with the definitions that are shipped.")?;
+    voice.text("cutover demo: three applications, three providers; nothing of yours is touched.")?;
+    voice.text(
+        "The providers and the applications are doubles on 127.0.0.1, and the clock runs fast. The engine, the ledger, the store, the \
+         hooks, the evidence and the alerts are the real ones, with the definitions that are shipped.",
+    )?;
     let mut scenes = vec![plana::play(stage, voice).await?, bondi::play(stage, voice).await?, wrapd::play(stage, voice).await?];
     if let Some(bondi) = scenes.get_mut(1) {
         bondi::epilogue(stage, voice, bondi).await?;

@@ -1,14 +1,25 @@
-//! Secrets that stand in the configuration in clear, where no plugin looks: passwords inside URLs.
+//! Secrets that stand in the configuration in clear where no plugin looks for them: passwords inside URLs, literal credentials in requests.
 
 use std::collections::BTreeSet;
 
 use cutover_api::{Node, Place, Problem, Problems, Table, Value};
 
-/// What must not be repeated by any message.
+/// What must not be repeated by any message, and where it stands.
 #[derive(Default)]
-pub(crate) struct Secrets(BTreeSet<String>);
+pub(crate) struct Secrets {
+    texts: BTreeSet<String>,
+    places: BTreeSet<Place>,
+}
 
-/// Reports every password in a URL, anywhere in the files.
+/// Shorter texts are not hidden: too much else reads the same.
+const SHORTEST: usize = 4;
+
+/// What is wrong with a password in a URL; also by what our own problems are told from others at the same place.
+const IN_URL: &str = "a password stands in this URL";
+/// What is wrong with a literal credential.
+const LITERAL: &str = "a secret stands here in clear";
+
+/// Reports every such secret, anywhere in the files.
 pub(crate) fn check(tables: &[Table], problems: &Problems) -> Secrets {
     let mut secrets = Secrets::default();
     for table in tables {
@@ -19,30 +30,57 @@ pub(crate) fn check(tables: &[Table], problems: &Problems) -> Secrets {
 
 fn in_table(table: &Table, path: &str, problems: &Problems, secrets: &mut Secrets) {
     for (key, entry) in &table.entries {
-        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        in_node(&entry.node, &path, problems, secrets);
+        let whole = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        match &entry.node.value {
+            Value::Text(text) if is_credential(path, key) && !text.is_empty() && !text.contains("{{") => {
+                secrets.keep(text, &entry.node.place);
+                let right = "write {{ credential }} here, and beside it credential = { env = \"NAME\" }, { file = \"/path\" } or { credential = \"NAME\" }";
+                problems.add(&entry.node.place, whole, LITERAL, right);
+            }
+            _ => in_node(&entry.node, &whole, problems, secrets),
+        }
     }
 }
 
 fn in_node(node: &Node, path: &str, problems: &Problems, secrets: &mut Secrets) {
     match &node.value {
-        Value::Text(text) => in_text(text, &node.place, path, problems, secrets),
+        Value::Text(text) => {
+            if let Some(password) = password(text) {
+                secrets.keep(text, &node.place);
+                secrets.keep(password, &node.place);
+                let right = "take it out and give it where a secret belongs: { env = \"NAME\" }, { file = \"/path\" } or { credential = \"NAME\" }";
+                problems.add(&node.place, path, IN_URL, right);
+            }
+        }
         Value::Table(table) => in_table(table, path, problems, secrets),
         Value::Array(items) => {
+            let before = secrets.places.len();
             for (n, item) in items.iter().enumerate() {
                 in_node(item, &format!("{path}[{n}]"), problems, secrets);
+            }
+            // Readers of an array report it where it begins.
+            if secrets.places.len() > before {
+                secrets.places.insert(node.place.clone());
             }
         }
         _ => {}
     }
 }
 
-fn in_text(text: &str, place: &Place, path: &str, problems: &Problems, secrets: &mut Secrets) {
-    let Some(password) = password(text) else { return };
-    secrets.0.insert(text.to_owned());
-    secrets.0.insert(password.to_owned());
-    let right = "take it out and give it where a secret belongs: { env = \"NAME\" }, { file = \"/path\" } or { credential = \"NAME\" }";
-    problems.add(place, path, "a password stands in this URL", right);
+/// Keys of requests under which a literal can only be a credential.
+fn is_credential(path: &str, key: &str) -> bool {
+    let (outer, table) = path.rsplit_once('.').unwrap_or(("", path));
+    match table {
+        "headers" => {
+            ["authorization", "proxy-authorization", "cookie", "x-api-key"].iter().any(|name| key.eq_ignore_ascii_case(name))
+        }
+        "auth" => key == "bearer",
+        "basic" => key == "password" && outer.ends_with(".auth"),
+        "header" => outer.ends_with(".auth"),
+        "hmac" => key == "key" && outer.ends_with(".auth"),
+        "sigv4" => ["secret_key", "session_token"].contains(&key) && outer.ends_with(".auth"),
+        _ => false,
+    }
 }
 
 /// The password of the first `scheme://user:password@host` in a text.
@@ -67,15 +105,30 @@ fn password(text: &str) -> Option<&str> {
 }
 
 impl Secrets {
-    /// Takes them out of what others report.
-    pub(crate) fn hide(&self, problems: &mut [Problem]) {
+    fn keep(&mut self, text: &str, place: &Place) {
+        self.places.insert(place.clone());
+        for text in [text.to_owned(), text.escape_debug().to_string()] {
+            if text.chars().count() >= SHORTEST {
+                self.texts.insert(text);
+            }
+        }
+    }
+
+    /// Takes them out of what others report. Whatever else is wrong with a value that holds one is left out: it has to be written anew.
+    pub(crate) fn hide(&self, problems: &mut Vec<Problem>) {
+        if self.places.is_empty() {
+            return;
+        }
+        problems.retain(|problem| [IN_URL, LITERAL].contains(&problem.wrong.as_str()) || !self.places.contains(&problem.place));
+        // The longest first: the whole text before the password in it.
+        let mut texts: Vec<_> = self.texts.iter().collect();
+        texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
         for problem in problems {
-            // The longest first: the whole text before the password in it.
-            for text in [&mut problem.wrong, &mut problem.right] {
-                let mut all: Vec<_> = self.0.iter().filter(|secret| text.contains(secret.as_str())).collect();
-                all.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-                for secret in all {
-                    *text = text.replace(secret.as_str(), "…");
+            for said in [&mut problem.key, &mut problem.wrong, &mut problem.right] {
+                for text in &texts {
+                    if said.contains(text.as_str()) {
+                        *said = said.replace(text.as_str(), "…");
+                    }
                 }
             }
         }
@@ -84,7 +137,7 @@ impl Secrets {
 
 #[cfg(test)]
 mod tests {
-    use super::password;
+    use super::{is_credential, password};
 
     #[test]
     fn passwords_in_urls_are_found() {
@@ -110,5 +163,16 @@ mod tests {
         ] {
             assert_eq!(password(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn credentials_of_requests_are_known_by_their_keys() {
+        assert!(is_credential("notify.x.headers", "Authorization"));
+        assert!(is_credential("notify.x.auth", "bearer"));
+        assert!(is_credential("policy.x.verify[0].auth.header", "X-Key"));
+        assert!(is_credential("policy.x.verify[0].auth.basic", "password"));
+        assert!(!is_credential("policy.x.target[0].fields", "Authorization"));
+        assert!(!is_credential("policy.x.params.header", "X-Key"));
+        assert!(!is_credential("notify.x.headers", "Content-Type"));
     }
 }

@@ -18,12 +18,16 @@ pub fn difference(old: &Config, new: &Config) -> Vec<String> {
     let known: Vec<_> = old.policies.values().map(|policy| (policy.name.clone(), policy.identity())).collect();
     let renamed = renames(&known, new);
     policies(old, new, &renamed, &mut said);
-    said.extend(tables("provider", &old.providers, &new.providers, |table| {
-        (format!("{:?} {:?}", table.definition, table.holders), &table.table)
+    let under_way = "rotations under way keep what they began with";
+    said.extend(tables("provider", under_way, &old.providers, &new.providers, |table| {
+        (vec![("definition", table.definition.clone()), ("holders", table.holders.join("\n"))], &table.table)
     }));
-    said.extend(tables("store", &old.stores, &new.stores, |table| (format!("{:?} {:?}", table.kind, table.holders), &table.table)));
-    said.extend(tables("notify", &old.notify, &new.notify, |table| {
-        (format!("{:?} {:?} {:?}", table.kind, table.severity, table.holders), &table.table)
+    said.extend(tables("store", under_way, &old.stores, &new.stores, |table| {
+        (vec![("holders", table.holders.join("\n"))], &table.table)
+    }));
+    said.extend(tables("notify", "counts at once", &old.notify, &new.notify, |table| {
+        let severity = table.severity.label().to_owned();
+        (vec![("severity", severity), ("holders", table.holders.join("\n"))], &table.table)
     }));
     said
 }
@@ -70,7 +74,10 @@ fn daemon(old: &Daemon, new: &Daemon) -> Vec<String> {
         said.push(format!("daemon: max_in_flight changes from {} to {}", old.max_in_flight, new.max_in_flight));
     }
     if old.max_starts_per_hour != new.max_starts_per_hour {
-        said.push(format!("daemon: max_starts_per_hour changes from {} to {}", old.max_starts_per_hour, new.max_starts_per_hour));
+        said.push(format!(
+            "daemon: max_starts_per_hour changes from {} to {}",
+            old.max_starts_per_hour, new.max_starts_per_hour
+        ));
     }
     said
 }
@@ -114,11 +121,19 @@ fn edited(old: &Policy, new: &Policy, said: &mut Vec<String>) {
     }
     let asked = [("grace", old.grace, new.grace), ("quiet", old.quiet, new.quiet), ("soak", old.soak, new.soak)];
     for (key, was, is) in asked.into_iter().filter(|(_, was, is)| was != is) {
-        said.push(format!("policy {}: {key} changes from {} to {}; acts at the next rotation", new.name, typed(was), typed(is)));
+        said.push(format!(
+            "policy {}: {key} changes from {} to {}; acts at the next rotation",
+            new.name,
+            typed(was),
+            typed(is)
+        ));
     }
     if old.grace == new.grace && old.grace_mapped != new.grace_mapped {
         let (was, is) = (typed(old.grace_mapped), typed(new.grace_mapped));
-        said.push(format!("policy {}: the grace its provider grants changes from {was} to {is}; acts at the next rotation", new.name));
+        said.push(format!(
+            "policy {}: the grace its provider grants changes from {was} to {is}; acts at the next rotation",
+            new.name
+        ));
     }
     if old.lifetime != new.lifetime {
         let words = |span: Option<Span>| span.map_or_else(|| "none".to_owned(), typed);
@@ -144,8 +159,17 @@ fn verifies(policy: &Policy) -> Vec<(&str, Span, Span, &[String], serde_json::Va
     policy.verify.iter().map(|v| (v.kind_name.as_str(), v.every, v.hold_for, v.covers.as_slice(), one(v))).collect()
 }
 
-/// Tables that come, go or change. `parts`: what the loader read of a table, and the rest.
-fn tables<T>(sort: &str, old: &BTreeMap<String, T>, new: &BTreeMap<String, T>, parts: impl Fn(&T) -> (String, &Table)) -> Vec<String> {
+/// What the loader itself reads of a table, by key, and the rest.
+type Parts<'a> = (Vec<(&'static str, String)>, &'a Table);
+
+/// Tables that come, go or change; `when`: from when on a change counts.
+fn tables<T>(
+    sort: &str,
+    when: &str,
+    old: &BTreeMap<String, T>,
+    new: &BTreeMap<String, T>,
+    parts: impl Fn(&T) -> Parts<'_>,
+) -> Vec<String> {
     let mut said = Vec::new();
     for (name, table) in new {
         let Some(before) = old.get(name) else {
@@ -154,11 +178,10 @@ fn tables<T>(sort: &str, old: &BTreeMap<String, T>, new: &BTreeMap<String, T>, p
         };
         let ((own, rest), (own_before, rest_before)) = (parts(table), parts(before));
         let mut keys = changed(rest_before, rest);
-        if own != own_before && !keys.iter().any(|key| key == "kind") {
-            keys.push("who holds it, what it takes or which definition".to_owned());
-        }
+        let differs = own.into_iter().zip(own_before).filter(|(is, was)| is != was);
+        keys.extend(differs.map(|((key, _), _)| key.to_owned()));
         if !keys.is_empty() {
-            said.push(format!("{sort} {name}: {} changed; rotations under way keep what they began with", keys.join(", ")));
+            said.push(format!("{sort} {name}: {} changed; {when}", keys.join(", ")));
         }
     }
     said.extend(old.keys().filter(|name| !new.contains_key(*name)).map(|name| format!("{sort} {name}: goes")));

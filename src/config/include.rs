@@ -53,7 +53,10 @@ fn found(beside: &Path, item: &Node, root: &Reader<'_>) -> Vec<PathBuf> {
         return if path.is_file() {
             vec![path]
         } else {
-            wrong(format!("there is no file {}", path.display()), "a file that is there, or a pattern with *, which may find nothing")
+            wrong(
+                format!("there is no file {}", path.display()),
+                "a file that is there, or a pattern with *, which may find nothing",
+            )
         };
     }
     // `read_dir("")` is an error where "" means the working directory.
@@ -61,7 +64,9 @@ fn found(beside: &Path, item: &Node, root: &Reader<'_>) -> Vec<PathBuf> {
     let entries = match std::fs::read_dir(listed) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
-        Err(error) => return wrong(format!("{} cannot be read ({})", directory.display(), error.kind()), "a readable directory"),
+        Err(error) => {
+            return wrong(format!("{} cannot be read ({})", directory.display(), error.kind()), "a readable directory");
+        }
     };
     let mut names = Vec::new();
     for entry in entries {

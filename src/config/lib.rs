@@ -20,7 +20,9 @@ mod verify;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use cutover_api::{Hook, Notifier, Place, Problem, Provider, Reader, SecretRef, Severity, Span, Store, Table, TargetSpec, Witness};
+use cutover_api::{
+    Hook, Notifier, Place, Problem, Provider, Reader, SecretRef, Severity, Span, Store, Table, TargetSpec, Witness,
+};
 use cutover_machine::plan::VerifyKind;
 
 pub use difference::{difference, renames};

@@ -49,7 +49,12 @@ fn read(path: &Path, problems: &Problems) -> Option<Table> {
     match std::fs::read_to_string(path) {
         Ok(text) => document(&file, &text, problems),
         Err(error) => {
-            problems.add(&Place::nowhere(), file, format!("cannot be read ({})", error.kind()), "a readable file of UTF-8 text");
+            problems.add(
+                &Place::nowhere(),
+                file,
+                format!("cannot be read ({})", error.kind()),
+                "a readable file of UTF-8 text",
+            );
             None
         }
     }

@@ -16,8 +16,8 @@ use crate::{Kinds, Policy, redeploy, verify};
 
 /// Every key of a policy: what `[defaults]` may hold.
 pub(crate) const KEYS: [&str; 19] = [
-    "provider", "params", "cadence", "cron", "anchor", "timezone", "window", "jitter", "grace", "quiet", "soak", "lifetime", "tags",
-    "holders", "adopt", "target", "redeploy", "verify", "alert",
+    "provider", "params", "cadence", "cron", "anchor", "timezone", "window", "jitter", "grace", "quiet", "soak", "lifetime",
+    "tags", "holders", "adopt", "target", "redeploy", "verify", "alert",
 ];
 
 /// The grace where neither the policy nor the provider says one.
@@ -51,14 +51,14 @@ pub(crate) fn read(section: &Section<'_>, world: &World<'_, '_>, claims: &mut Cl
     let params = params(&layers, account, provider);
     let schedule = schedule(&layers, world.zones);
     let grace = grace(&layers, provider);
-    let spans = ["quiet", "soak", "lifetime"].map(|key| layers.of(key).span(key));
+    let [quiet, soak] = ["quiet", "soak"].map(|key| span(&layers, key));
+    let lifetime = lifetime(&layers, provider);
     let [tags, holders] = ["tags", "holders"].map(|key| built::words(layers.of(key), key));
     let adopt = adopt(&layers);
     let targets = targets::read(&layers, provider, world.stores, claims);
     let redeploy = redeploy::read(&layers, world.kinds);
     let verify = verify::read(&layers, provider.map(Provider::facts), &targets.names, world.kinds);
     let (notify, at) = alert(&layers, &world.channels);
-    let [quiet, soak, lifetime] = spans;
     let (grace, grace_mapped) = grace?;
     let policy = Policy {
         name: section.name.clone(),
@@ -70,7 +70,7 @@ pub(crate) fn read(section: &Section<'_>, world: &World<'_, '_>, claims: &mut Cl
         grace_mapped,
         quiet: quiet.unwrap_or_else(|| grace_mapped.percent(QUIET_PERCENT)),
         soak: soak.unwrap_or(SOAK),
-        lifetime: provider?.lifetime(lifetime),
+        lifetime,
         tags,
         holders,
         adopt,
@@ -80,25 +80,48 @@ pub(crate) fn read(section: &Section<'_>, world: &World<'_, '_>, claims: &mut Cl
         notify,
         at,
     };
-    if lifetime.is_some() && policy.lifetime.is_none() {
-        let right = "leave it out: its keys live until they are ended, or as long as the provider says";
-        layers.of("lifetime").wrong("lifetime", "the provider takes no lifetime", right);
-    }
-    // What follows is about how the parts fit together: of no use while a part is wrong.
-    if own.problems().count() == before {
-        sums::check(&layers, &policy, provider?.facts(), world.notes);
-        sums::notes(&layers, &policy, &targets.names, world.notes);
-    }
+    // A part that is wrong counts as nothing: what is too short even so is told at once with it.
+    sums::check(&layers, &policy, provider?.facts(), world.notes);
+    sums::first_key(&layers, &policy, &provider?.mint_needs(), world.notes);
+    sums::notes(&layers, &policy, &targets.names, world.notes);
     (own.problems().count() == before).then_some(policy)
+}
+
+/// A span; no time at all where what stands there is none, which is reported.
+fn span(layers: &Layers<'_, '_>, key: &str) -> Option<Span> {
+    let reader = layers.of(key);
+    reader.span(key).or_else(|| reader.has(key).then_some(Span::ZERO))
+}
+
+/// The lifetime to ask for, as the provider takes it.
+fn lifetime(layers: &Layers<'_, '_>, provider: Option<&dyn Provider>) -> Option<Span> {
+    let reader = layers.of("lifetime");
+    let wanted = reader.span("lifetime");
+    if wanted.is_none() && reader.has("lifetime") {
+        return None;
+    }
+    if wanted == Some(Span::ZERO) {
+        reader.wrong("lifetime", "is no lifetime", "how long a new key is to live, such as \"400d\"");
+        return None;
+    }
+    let taken = provider?.lifetime(wanted);
+    if wanted.is_some() && taken.is_none() {
+        let right = "leave it out: its keys live until they are ended, or as long as the provider says";
+        reader.wrong("lifetime", "the provider takes no lifetime", right);
+    }
+    taken
 }
 
 /// The provider's name and the account, where it is sound.
 fn provider<'a, 'd>(layers: &Layers<'a, '_>, world: &World<'_, 'd>) -> (Option<&'a str>, Option<&'d dyn Provider>) {
-    let Some(name) = layers.of("provider").require_text("provider", "the name of a [provider.NAME]") else { return (None, None) };
+    let Some(name) = layers.of("provider").require_text("provider", "the name of a [provider.NAME]") else {
+        return (None, None);
+    };
     let Some(account) = world.accounts.get(name) else {
         let known: Vec<_> = world.accounts.keys().collect();
         let wrong = format!("there is no provider \"{}\"", name.escape_debug());
-        let right = if known.is_empty() { "add a [provider.NAME]".to_owned() } else { format!("one of {}", built::quoted(&known)) };
+        let right =
+            if known.is_empty() { "add a [provider.NAME]".to_owned() } else { format!("one of {}", built::quoted(&known)) };
         layers.of("provider").wrong("provider", wrong, right);
         return (None, None);
     };
@@ -106,7 +129,11 @@ fn provider<'a, 'd>(layers: &Layers<'a, '_>, world: &World<'_, 'd>) -> (Option<&
 }
 
 /// `params`, against what the definition takes.
-fn params(layers: &Layers<'_, '_>, account: Option<&str>, provider: Option<&dyn Provider>) -> BTreeMap<String, serde_json::Value> {
+fn params(
+    layers: &Layers<'_, '_>,
+    account: Option<&str>,
+    provider: Option<&dyn Provider>,
+) -> BTreeMap<String, serde_json::Value> {
     let table = layers.of("params").table("params");
     let mut given = BTreeMap::new();
     if let Some(table) = &table {
@@ -230,7 +257,8 @@ fn alert(layers: &Layers<'_, '_>, channels: &BTreeSet<&str>) -> (Vec<String>, Ve
     }
     for name in notify.iter().filter(|name| !channels.contains(name.as_str())) {
         let known: Vec<_> = channels.iter().collect();
-        let right = if known.is_empty() { "add a [notify.NAME]".to_owned() } else { format!("one of {}", built::quoted(&known)) };
+        let right =
+            if known.is_empty() { "add a [notify.NAME]".to_owned() } else { format!("one of {}", built::quoted(&known)) };
         table.wrong("notify", format!("there is no channel \"{}\"", name.escape_debug()), right);
     }
     let at = thresholds(&table);
@@ -260,7 +288,8 @@ pub(crate) fn same_key(policies: &BTreeMap<String, Policy>, accounts: &BTreeMap<
     let mut in_order: Vec<_> = policies.values().filter(|policy| !policy.params.is_empty()).collect();
     in_order.sort_by(|a, b| a.place.cmp(&b.place));
     for policy in in_order {
-        let facts = accounts.get(&policy.provider).and_then(|account| account.provider.as_ref()).map(|provider| provider.facts());
+        let facts =
+            accounts.get(&policy.provider).and_then(|account| account.provider.as_ref()).map(|provider| provider.facts());
         if facts.is_none_or(|facts| matches!(facts.declares.re_rotate, ReRotate::KeepsAll | ReRotate::Idempotent)) {
             continue;
         }

@@ -1,6 +1,6 @@
 //! Whether the spans of a policy fit together, and what is allowed but should be known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cutover_api::{Place, Problems, ProviderFacts, Span};
 use cutover_machine::plan::{GraceOffer, Lifecycle, VerifyKind};
@@ -67,9 +67,11 @@ pub(crate) fn check(layers: &Layers<'_, '_>, policy: &Policy, facts: &ProviderFa
     // Nothing fits into so short a grace, and there is no other.
     let at_once = matches!(offer, Some(GraceOffer::Fixed(span)) if *span < LEAST_MARGIN);
     if at_once {
-        let granted = typed(policy.grace_mapped);
-        let wrong = format!("the provider ends the old key {granted} after a new one is made, whatever is asked for");
-        let right = format!("expect an outage of up to {} at each rotation; choose a quiet `window`", need.hooks.plus(need.evidence));
+        let when =
+            if policy.grace_mapped == Span::ZERO { "as soon as".to_owned() } else { format!("{} after", policy.grace_mapped) };
+        let wrong = format!("the provider ends the old key {when} a new one is made, whatever is asked for");
+        let right =
+            format!("expect an outage of up to {} at each rotation; choose a quiet `window`", need.hooks.plus(need.evidence));
         notes.add(&policy.place, format!("policy.{}.grace", policy.name), wrong, right);
     } else if policy.grace_mapped < need.whole() {
         short(layers, policy, offer, &need);
@@ -158,6 +160,17 @@ fn longest(policy: &Policy) -> Span {
     Span(longest)
 }
 
+/// Notes a policy whose first rotation needs to know the key in use, and nobody has said which it is.
+pub(crate) fn first_key(layers: &Layers<'_, '_>, policy: &Policy, mint_needs: &[String], notes: &Problems) {
+    if mint_needs.is_empty() || policy.adopt.is_some() {
+        return;
+    }
+    let wrong = format!("the provider's call for a new key needs {} of the key in use", mint_needs.join(", "));
+    let right =
+        "add adopt = { id = \"…\" }, or run `cutover adopt` before the first rotation, unless cutover knows the key already";
+    notes.add(&policy.place, layers.own.path_of("adopt"), wrong, right);
+}
+
 /// Notes what is allowed and should be known.
 pub(crate) fn notes(layers: &Layers<'_, '_>, policy: &Policy, targets: &BTreeMap<String, Place>, notes: &Problems) {
     let key = |key: &str| layers.own.path_of(key);
@@ -174,7 +187,7 @@ pub(crate) fn notes(layers: &Layers<'_, '_>, policy: &Policy, targets: &BTreeMap
     if everything {
         return;
     }
-    let covered: std::collections::BTreeSet<_> = policy.verify.iter().flat_map(|verify| &verify.covers).collect();
+    let covered: BTreeSet<_> = policy.verify.iter().flat_map(|verify| &verify.covers).collect();
     for (name, place) in targets.iter().filter(|(name, _)| !covered.contains(name)) {
         notes.add(place, key("target"), format!("no verify covers \"{name}\""), "name it in `covers` of a verify that sees it");
     }

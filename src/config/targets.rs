@@ -52,7 +52,12 @@ pub(crate) fn read(
     let mut whole = true;
     if readers.is_empty() {
         whole = false;
-        if layers.of("target").table_itself().get("target").is_none_or(|node| matches!(&node.value, cutover_api::Value::Array(_))) {
+        if layers
+            .of("target")
+            .table_itself()
+            .get("target")
+            .is_none_or(|node| matches!(&node.value, cutover_api::Value::Array(_)))
+        {
             layers.wrong("target", "missing", "at least one: where the application reads the key, [[policy.NAME.target]]");
         }
     }
@@ -70,7 +75,8 @@ pub(crate) fn read(
         let new = path.replacen("old.", "new.", 1);
         if !named.readable.contains(&new) {
             let wrong = format!("{{{{ {path} }}}} is never known: no settled field is exactly {{{{ {new} }}}}");
-            let right = format!("a field of `fields`, or `value`, with the template \"{{{{ {new} }}}}\": the old value is read there");
+            let right =
+                format!("a field of `fields`, or `value`, with the template \"{{{{ {new} }}}}\": the old value is read there");
             layers.own.problems().add(place, key.as_str(), wrong, right);
         }
     }
@@ -144,7 +150,11 @@ impl Claims {
         if bare {
             let mine = own("value");
             if let Some(other) = claims.whole.as_ref().or_else(|| claims.fields.values().next()) {
-                twice(format!("\"{path}\" is written already, at {} ({})", other.place, other.key), &mine.place, mine.key.clone());
+                twice(
+                    format!("\"{path}\" is written already, at {} ({})", other.place, other.key),
+                    &mine.place,
+                    mine.key.clone(),
+                );
             }
             claims.whole.get_or_insert(mine);
             return;
@@ -155,7 +165,9 @@ impl Claims {
         }
         let mut mine: BTreeMap<&str, Claim> = BTreeMap::new();
         for layout in ["fields", "during"] {
-            let Some(cutover_api::Value::Table(table)) = reader.table_itself().get(layout).map(|node| &node.value) else { continue };
+            let Some(cutover_api::Value::Table(table)) = reader.table_itself().get(layout).map(|node| &node.value) else {
+                continue;
+            };
             for (field, entry) in &table.entries {
                 let key = format!("{}.{field}", reader.path_of(layout));
                 mine.entry(field).or_insert_with(|| Claim { place: entry.key.clone(), key });

@@ -58,7 +58,14 @@ pub(crate) fn layout(target: &Reader<'_>, key: &str, bare: bool, scope: &Scope, 
     if bare {
         let text = target.text(key)?;
         let place = &target.table_itself().get(key)?.place;
-        one(&Spot { problems: target.problems(), place, path: target.path_of(key), settled: key == "value" }, "", text, scope, named, &mut layout);
+        one(
+            &Spot { problems: target.problems(), place, path: target.path_of(key), settled: key == "value" },
+            "",
+            text,
+            scope,
+            named,
+            &mut layout,
+        );
         return Some(layout);
     }
     let table = target.table(key)?;
@@ -66,7 +73,12 @@ pub(crate) fn layout(target: &Reader<'_>, key: &str, bare: bool, scope: &Scope, 
         target.wrong(key, "is empty", "at least one field: { NAME = \"{{ new.secret }}\" }");
     }
     for (field, entry) in &table.table_itself().entries {
-        let spot = Spot { problems: target.problems(), place: &entry.node.place, path: table.path_of(field), settled: key == "fields" };
+        let spot = Spot {
+            problems: target.problems(),
+            place: &entry.node.place,
+            path: table.path_of(field),
+            settled: key == "fields",
+        };
         if field.is_empty() || field.chars().any(char::is_control) {
             spot.wrong("is no name of a field", "a name without control characters");
         }

@@ -23,7 +23,7 @@ const SELECTOR: [&str; 5] = ["policies", "tags", "holders", "providers", "all"];
 #[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Ask {
     /// Who is there. Done: [`Hello`].
-    Hello,
+    Hello {},
     /// How the selected policies stand; all, where nothing is said. Items: `PolicyStatus`; done: [`Standing`].
     Status {
         /// Which.
@@ -43,7 +43,7 @@ pub enum Ask {
         limit: usize,
     },
     /// Checks the history's whole chain. Done: [`Chain`].
-    Verify,
+    Verify {},
     /// What a rotation of the selected policies would cost. Items: `weigh::RotationCost`.
     WeighRotation {
         /// Which.
@@ -74,7 +74,7 @@ pub enum Ask {
         channels: bool,
     },
     /// Sends a message to every alert channel. Items: `Finding`.
-    TestAlert,
+    TestAlert {},
     /// What a person decides about the rotation under way. Done: [`Decided`].
     Decide {
         /// The policy.
@@ -89,7 +89,7 @@ pub enum Ask {
         reason: Option<String>,
     },
     /// The clock is right as it is now. Done: [`ClockConfirmed`].
-    ConfirmClock,
+    ConfirmClock {},
 }
 
 /// What a person decides about a rotation.
@@ -314,17 +314,17 @@ mod tests {
         let selector = Selector { policies: vec!["crm".into()], tags: vec!["prod".into()], ..Selector::default() };
         let policy = "crm".to_owned();
         let asks = [
-            Ask::Hello,
+            Ask::Hello {},
             Ask::Status { selector: Selector::default() },
             Ask::History { selector: selector.clone(), rotation: Some("rot_1".into()), limit: 5 },
-            Ask::Verify,
+            Ask::Verify {},
             Ask::WeighRotation { selector: selector.clone() },
             Ask::WeighDecision { policy: policy.clone(), decision: Decision::ConfirmRetire },
             Ask::Rotate { selector: selector.clone(), reason: Some("leaked".into()) },
             Ask::Survey { selector, channels: true },
-            Ask::TestAlert,
+            Ask::TestAlert {},
             Ask::Decide { policy, rotation: None, decision: Decision::MintAgain, reason: None },
-            Ask::ConfirmClock,
+            Ask::ConfirmClock {},
         ];
         for ask in asks {
             let bytes = encode_ask(&ask).unwrap();
@@ -348,6 +348,7 @@ mod tests {
             (r#"{"v":1,"verb":"rotate","selector":{"all":true,"except":["crm"]}}"#, "selects by something"),
             (r#"{"v":1,"verb":"rotate","selector":"all"}"#, "selector that is no object"),
             (r#"{"v":1,"verb":"rotate"}"#, "is not known here"),
+            (r#"{"v":1,"verb":"confirm-clock","policy":"crm"}"#, "has keys that are not"),
         ];
         for (line, why) in cases {
             let refused = decode_ask(line.as_bytes()).expect_err(line);

@@ -200,28 +200,45 @@ impl Surveyor<'_> {
         }
         let facts = &self.snapshot.plan.provider;
         if facts.declares.list == ListBy::None || !facts.verbs.list {
-            return;
+            return self.mint_needs(found, wrong);
         }
         let listing = match provider.list(call.call()).await {
             Outcome::Done(listing) => listing,
             Outcome::Refused(refusal) => return wrong.push(format!("provider {name}: {refusal}")),
             Outcome::Unknown(cause) => return wrong.push(format!("provider {name}: {cause}")),
         };
+        self.row_of_old(found, &listing.rows);
         let now = self.clock.now();
         let live = listing.rows.iter().filter(|row| !row.revoked && row.expires_at.is_none_or(|at| at > now)).count();
         // Where the mint itself retires the old key no further place is needed.
-        let takes_place = !self.snapshot.plan.provider_ends_old();
-        let cap = facts.declares.max_live.or(takes_place.then_some(2)).filter(|_| takes_place);
+        let cap = facts.declares.max_live.filter(|_| !self.snapshot.plan.provider_ends_old());
         if let Some(cap) = cap
-            && facts.declares.max_live.is_some()
             && live >= cap as usize
         {
             wrong.push(format!(
                 "provider {name}: {live} of at most {cap} keys exist: no room for a new one. Remove one that nobody uses"
             ));
         }
-        self.row_of_old(found, &listing.rows);
         found.baseline = Some(listing.rows.iter().filter_map(|row| row.id.clone()).collect());
+        self.mint_needs(found, wrong);
+    }
+
+    /// The mint can be written out: what its request says of the key in use is known.
+    fn mint_needs(&self, found: &Found, wrong: &mut Vec<String>) {
+        for path in self.plugins.account.provider.mint_needs() {
+            let known = match path.strip_prefix("old.").unwrap_or_default() {
+                "id" => found.first.id.is_some(),
+                "name" => found.first.name.is_some(),
+                "prefix" => found.first.prefix.is_some(),
+                name => found.values.outputs.contains_key(name) || found.first.facts.contains_key(name),
+            };
+            if !known {
+                wrong.push(format!(
+                    "provider {}: to rotate it must be told {path}, which is not known: say `adopt = {{ id = \"…\" }}` in the policy",
+                    self.snapshot.account.name
+                ));
+            }
+        }
     }
 
     /// Completes the old key's record from its row: by id, or by fingerprint where rows show it.

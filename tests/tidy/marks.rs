@@ -47,7 +47,8 @@ pub fn unfinished_text(path: &str, text: &str) -> Vec<Finding> {
 
 #[test]
 fn a_silenced_warning_is_found() {
-    let text = "#![allow(missing_docs)]\n#[expect(dead_code, reason = \"x\")]\nlet a = \"#[allow(b)]\";\n    #[allow(dead_code)]\n";
+    let text =
+        "#![allow(missing_docs)]\n#[expect(dead_code, reason = \"x\")]\nlet a = \"#[allow(b)]\";\n    #[allow(dead_code)]\n";
     let lines: Vec<_> = silenced(&Source::parse("tests/x.rs", text)).iter().map(|finding| finding.line).collect();
     assert_eq!(lines, [1, 4]);
 }
@@ -62,7 +63,9 @@ fn a_panic_outside_a_test_is_found() {
 #[test]
 fn unfinished_work_is_found() {
     let [left, broken] = UNFINISHED;
-    let text = format!("// {left}: later\nlet a = \"{left}\";\n    unimplemented!()\n#[ignore = \"slow\"]\nfn a() {{ todo!() }}\n/* {broken} */\n");
+    let text = format!(
+        "// {left}: later\nlet a = \"{left}\";\n    unimplemented!()\n#[ignore = \"slow\"]\nfn a() {{ todo!() }}\n/* {broken} */\n"
+    );
     let lines: Vec<_> = unfinished(&Source::parse("src/x.rs", &text)).iter().map(|finding| finding.line).collect();
     assert_eq!(lines, [1, 3, 4, 5, 6]);
     assert_eq!(unfinished_text("README.md", &format!("a\n{broken} b\nmethod{left}s\n")).len(), 1);

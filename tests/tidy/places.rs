@@ -23,7 +23,8 @@ const WORDS: [&str; 7] = ["install", "check", "demo", "rotate", "emergency", "sy
 /// Absolute paths of somebody's machine.
 pub fn machine_paths(path: &str, text: &str) -> Vec<Finding> {
     let found = text.lines().enumerate().filter_map(|(n, line)| {
-        let place = MACHINE.iter().find(|place| line.match_indices(**place).any(|(at, _)| is_absolute(line, at, place.len())))?;
+        let place =
+            MACHINE.iter().find(|place| line.match_indices(**place).any(|(at, _)| is_absolute(line, at, place.len())))?;
         Some(Finding::new(path, n + 1, format!("{place} is a path of one machine")))
     });
     found.collect()

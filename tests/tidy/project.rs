@@ -54,11 +54,8 @@ impl Project {
             .into_iter()
             .filter_map(|path| std::fs::read_to_string(root.join(&path)).ok().map(|text| (path, text)))
             .collect();
-        let mut sources: Vec<_> = texts
-            .iter()
-            .filter(|(path, _)| path.ends_with(".rs"))
-            .map(|(path, text)| Source::parse(path, text))
-            .collect();
+        let mut sources: Vec<_> =
+            texts.iter().filter(|(path, _)| path.ends_with(".rs")).map(|(path, text)| Source::parse(path, text)).collect();
         mark_modules_of_tests(&mut sources);
         Self { texts, sources }
     }
@@ -96,14 +93,11 @@ fn walked(root: &Path) -> Vec<String> {
         let Ok(entries) = std::fs::read_dir(root.join(&directory)) else { continue };
         for entry in entries.flatten() {
             let path = directory.join(entry.file_name());
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() => {
-                    if !FOREIGN.iter().any(|name| path.ends_with(name)) {
-                        open.push(path);
-                    }
-                }
-                Ok(kind) if kind.is_file() => found.extend(path.to_str().map(ToOwned::to_owned)),
-                _ => {}
+            let Ok(kind) = entry.file_type() else { continue };
+            if kind.is_dir() && !FOREIGN.iter().any(|name| path.ends_with(name)) {
+                open.push(path);
+            } else if kind.is_file() {
+                found.extend(path.to_str().map(ToOwned::to_owned));
             }
         }
     }
@@ -115,7 +109,9 @@ fn walked(root: &Path) -> Vec<String> {
 fn mark_modules_of_tests(sources: &mut [Source]) {
     let modules: Vec<String> = sources.iter().flat_map(Source::modules_of_tests).collect();
     let is_test = |path: &str| {
-        modules.iter().any(|module| path.strip_prefix(module.as_str()).is_some_and(|rest| rest == ".rs" || rest.starts_with('/')))
+        modules
+            .iter()
+            .any(|module| path.strip_prefix(module.as_str()).is_some_and(|rest| rest == ".rs" || rest.starts_with('/')))
     };
     for source in sources.iter_mut().filter(|source| is_test(&source.path)) {
         source.mark_as_test();

@@ -90,8 +90,8 @@ impl Source {
         for attribute in ["#[cfg(test)]", "#[cfg(all(test,"] {
             for (at, _) in bare.match_indices(attribute) {
                 let end = item_end(&bare, at + attribute.len()).map_or(bare.len(), |(_, end)| end);
-                let (first, last) = (line_of(&bare, at), line_of(&bare, end));
-                self.lines[first - 1..last.min(self.lines.len())].iter_mut().for_each(|line| line.test = true);
+                let lines = line_of(&bare, at)..=line_of(&bare, end);
+                self.lines.iter_mut().filter(|line| lines.contains(&line.number)).for_each(|line| line.test = true);
             }
         }
         if bare.contains("#![cfg(test)]") {
@@ -212,7 +212,9 @@ fn step(chars: &[char], at: usize, mode: Mode) -> (usize, Mode, Mode) {
             '"' => (1, Mode::Code, Mode::Code),
             _ => (1, mode, mode),
         },
-        Mode::RawText(hashes) if ahead(0) == '"' && (1..=hashes).all(|n| ahead(n) == '#') => (1 + hashes, Mode::Code, Mode::Code),
+        Mode::RawText(hashes) if ahead(0) == '"' && (1..=hashes).all(|n| ahead(n) == '#') => {
+            (1 + hashes, Mode::Code, Mode::Code)
+        }
         Mode::RawText(_) => (1, mode, mode),
         Mode::Code => match two {
             ('/', '/') => (2, Mode::LineComment, Mode::LineComment),
@@ -222,7 +224,7 @@ fn step(chars: &[char], at: usize, mode: Mode) -> (usize, Mode, Mode) {
             ('\'', '\\') => (escaped_char(chars, at), Mode::Text, mode),
             ('\'', _) if ahead(2) == '\'' => (3, Mode::Text, mode),
             ('r', '#' | '"') if at == 0 || !is_of_word(chars[at - 1]) || is_byte_prefix(chars, at) => {
-                let hashes = (1..).take_while(|&n| ahead(n) == '#').count();
+                let hashes = chars[at + 1..].iter().take_while(|&&c| c == '#').count();
                 if ahead(1 + hashes) == '"' { (2 + hashes, mode, Mode::RawText(hashes)) } else { (1, mode, mode) }
             }
             _ => (1, mode, mode),
@@ -262,7 +264,10 @@ fn a_string_over_lines_and_an_escape_do_not_end_early() {
 
 #[test]
 fn only_the_item_under_cfg_test_is_a_test() {
-    let source = Source::parse("src/x.rs", "fn a() {}\n#[cfg(test)]\nmod tests {\n    fn b() {}\n}\nfn c() {}\n#[cfg(test)]\nmod t;\nfn d() {}\n");
+    let source = Source::parse(
+        "src/x.rs",
+        "fn a() {}\n#[cfg(test)]\nmod tests {\n    fn b() {}\n}\nfn c() {}\n#[cfg(test)]\nmod t;\nfn d() {}\n",
+    );
     let tests: Vec<_> = source.lines.iter().filter(|line| line.test).map(|line| line.number).collect();
     assert_eq!(tests, [2, 3, 4, 5, 7, 8]);
     assert!(Source::parse("src/x/tests/y.rs", "fn a() {}\n").lines[0].test);
@@ -270,6 +275,9 @@ fn only_the_item_under_cfg_test_is_a_test() {
 
 #[test]
 fn functions_are_found_with_their_ends() {
-    let source = Source::parse("src/x.rs", "trait A {\n    fn a(&self, b: [u8; 2]);\n    fn c<F: Fn(u8)>(f: fn(u8)) -> [u8; 2] {\n        { f(1) }\n    }\n}\n");
+    let source = Source::parse(
+        "src/x.rs",
+        "trait A {\n    fn a(&self, b: [u8; 2]);\n    fn c<F: Fn(u8)>(f: fn(u8)) -> [u8; 2] {\n        { f(1) }\n    }\n}\n",
+    );
     assert_eq!(source.functions(), [Function { name: "c".to_owned(), first: 3, last: 5 }]);
 }

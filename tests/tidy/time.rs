@@ -7,8 +7,7 @@ use super::source::{Line, Source, words};
 const CLOCK: &str = "src/engine/clock.rs";
 
 /// What reads a clock.
-const READS: [&str; 6] =
-    ["SystemTime::now", "Instant::now", "Timestamp::now", "Zoned::now", "Utc::now", "clock_gettime"];
+const READS: [&str; 6] = ["SystemTime::now", "Instant::now", "Timestamp::now", "Zoned::now", "Utc::now", "clock_gettime"];
 
 /// Reads of a clock outside the engine's.
 pub fn clock_reads(source: &Source) -> Vec<Finding> {
@@ -17,7 +16,8 @@ pub fn clock_reads(source: &Source) -> Vec<Finding> {
     }
     let reads = source.shipped().flat_map(|line| {
         let named = READS.iter().filter(|read| words(&line.bare, read).next().is_some());
-        named.map(|read| (line.number, format!("reads the clock ({read}): take the time as an argument; only {CLOCK} reads it")))
+        named
+            .map(|read| (line.number, format!("reads the clock ({read}): take the time as an argument; only {CLOCK} reads it")))
     });
     reads.map(|(line, what)| Finding::new(&source.path, line, what)).collect()
 }
@@ -46,7 +46,8 @@ fn sleeps_in(bare: &str) -> bool {
 
 #[test]
 fn a_read_of_the_clock_is_found() {
-    let text = "// Instant::now is refused\nlet a = std::time::Instant::now();\nlet b = Some(0).map_or_else(Timestamp::now, f);\n";
+    let text =
+        "// Instant::now is refused\nlet a = std::time::Instant::now();\nlet b = Some(0).map_or_else(Timestamp::now, f);\n";
     let lines: Vec<_> = clock_reads(&Source::parse("src/engine/run.rs", text)).iter().map(|finding| finding.line).collect();
     assert_eq!(lines, [2, 3]);
     assert_eq!(clock_reads(&Source::parse(CLOCK, text)), []);

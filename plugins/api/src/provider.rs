@@ -205,6 +205,11 @@ pub trait Provider: Send + Sync {
     /// Names of further outputs of the mint, and whether each is secret.
     fn outputs(&self) -> Vec<(String, bool)>;
 
+    /// What the mint cannot be sent without, of the key in use: `old.id`. A policy's first key has none of it.
+    fn mint_needs(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Whom to ask where the API cannot do it.
     fn support(&self) -> Option<String>;
 

@@ -71,9 +71,6 @@ impl Declared {
         plain(table, &mut facts);
         facts.idempotency = idempotency.as_ref().map(|(_, facts)| *facts);
         facts.authority = if signs == Signs::Own { Authority::Own } else { Authority::Separate };
-        if facts.max_live.is_none() && lifecycle == Some(Lifecycle::Overlap) {
-            facts.max_live = Some(2);
-        }
         let lifetime = Lifetime::load(table);
         let shape = shape(table);
         table.known("slots");
@@ -159,7 +156,7 @@ fn worst(table: &Reader<'_>, lifecycle: Option<Lifecycle>) -> Vec<&'static str> 
             "negative_probe is not declared: a dead key is never presented, so its death is not proven by a probe",
         ),
         ("settle", true, "settle is not declared: a birth or a death of a key is believed only after 5m"),
-        ("max_live", overlap, "max_live is not declared: at most 2 keys are taken to live side by side"),
+        ("max_live", overlap, "max_live is not declared: a full account is only noticed when the mint is refused (class \"limit\")"),
         ("secret", true, "secret is not declared: any text in the right place of a reply is taken for a key"),
     ]
     .into_iter()

@@ -30,6 +30,13 @@ impl Provider for HttpProvider {
         self.definition.head().outputs.iter().map(|(name, secret)| (name.clone(), *secret)).collect()
     }
 
+    fn mint_needs(&self) -> Vec<String> {
+        let uses = self.definition.steps.mint.step.paths().into_iter();
+        let needed = uses.filter(|said| !said.optional && said.path.starts_with("old.")).map(|said| said.path);
+        // The key in use has a value wherever there is a key in use.
+        needed.filter(|path| path != "old.secret").collect()
+    }
+
     fn support(&self) -> Option<String> {
         self.definition.support().map(str::to_owned)
     }

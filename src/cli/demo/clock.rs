@@ -11,8 +11,12 @@ use crate::engine::{EngineClock, WallClock};
 
 /// A second is five minutes: calls are made, and everything has time to answer within spans of minutes.
 pub(super) const LIVE: i64 = 300;
-/// A second is two hours: nothing but polls until something has been quiet for long.
-pub(super) const LAPSE: i64 = 7_200;
+/// A second is two minutes: signatures that are good for five minutes are under way.
+pub(super) const CALM: i64 = 120;
+/// A second is eighty minutes: nothing but polls until something has been quiet for long.
+pub(super) const LAPSE: i64 = 4_800;
+/// A second is four hours: nothing but waiting.
+pub(super) const RUSH: i64 = 14_400;
 /// The longest sleep, in real time.
 const LONGEST: Duration = Duration::from_secs(10);
 /// What [`WallClock::fast`] must run at for its milliseconds to be real microseconds.

@@ -21,7 +21,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A listener on 127.0.0.1; dropped, it is gone with every conversation.
 pub(super) struct Desk {
-    base_url: String,
     work: JoinHandle<()>,
 }
 
@@ -31,7 +30,7 @@ struct Lines {
 }
 
 impl Desk {
-    /// Binds a free port. Nobody is answered before [`Desk::serve`].
+    /// Binds a free port; with its base URL. Nobody is answered before [`Desk::serve`].
     pub(super) async fn bind() -> io::Result<(TcpListener, String)> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let base_url = format!("http://{}", listener.local_addr()?);
@@ -40,7 +39,7 @@ impl Desk {
 
     /// Answers for these applications from now on; alerts go to `alerts`.
     pub(super) fn serve(
-        (listener, base_url): (TcpListener, String),
+        listener: TcpListener,
         apps: BTreeMap<String, Arc<App>>,
         alerts: mpsc::UnboundedSender<Message>,
     ) -> Self {
@@ -57,12 +56,7 @@ impl Desk {
                 while open.try_join_next().is_some() {}
             }
         });
-        Self { base_url, work }
-    }
-
-    /// Where it listens.
-    pub(super) fn base_url(&self) -> &str {
-        &self.base_url
+        Self { work }
     }
 }
 
@@ -109,11 +103,11 @@ impl Lines {
     }
 
     fn alert(&self, body: &[u8]) -> (&'static str, serde_json::Value) {
-        match serde_json::from_slice(body) {
-            // The story is over where nobody listens any more.
-            Ok(message) if self.alerts.send(message).is_ok() => ("200 OK", json!({ "taken": true })),
-            Ok(_) => ("503 Service Unavailable", json!({ "error": "closed" })),
-            Err(_) => ("400 Bad Request", json!({ "error": "no_alert" })),
+        let Ok(message) = serde_json::from_slice(body) else { return ("400 Bad Request", json!({ "error": "no_alert" })) };
+        // The story is over where nobody listens any more.
+        match self.alerts.send(message) {
+            Ok(()) => ("200 OK", json!({ "taken": true })),
+            Err(_) => ("503 Service Unavailable", json!({ "error": "closed" })),
         }
     }
 }

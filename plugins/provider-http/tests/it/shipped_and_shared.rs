@@ -95,7 +95,7 @@ fn the_facts_are_what_the_definition_says() {
 
     let plana = crate::common::shipped("plana");
     let facts = plana.facts();
-    assert_eq!((plana.lifecycle(), facts.declares.list, facts.declares.max_live), (Lifecycle::Overlap, ListBy::Name, Some(2)));
+    assert_eq!((plana.lifecycle(), facts.declares.list, facts.declares.max_live), (Lifecycle::Overlap, ListBy::Name, None));
     assert!(facts.verbs.list && facts.verbs.revoke && facts.verbs.probe && !facts.verbs.revoke_needs_secret);
     assert_eq!(plana.source(), Some("https://docs.planapulse.com/bos/settings/api-keys"));
     assert_eq!(plana.checked(), Some("2026-11-21"));

@@ -74,9 +74,7 @@ pub fn printed(loaded: Result<Config, Vec<Problem>>) -> Vec<String> {
 
 /// A sound configuration.
 pub fn sound(text: &str) -> Config {
-    load(text).unwrap_or_else(|problems| {
-        panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-    })
+    load(text).unwrap_or_else(|problems| panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
 }
 
 /// The notes on a configuration.

@@ -26,11 +26,7 @@ const MAIN: &[(&str, &str, &str)] = &[
         "name = \"\"",
         "c.toml:2:8: daemon.name: is empty: a name for this installation, such as \"prod\": it stands in every alert",
     ),
-    (
-        "name = \"prod\"",
-        "nam = \"prod\"\nname = \"x\"",
-        "c.toml:2:1: daemon.nam: unknown key: did you mean \"name\"?",
-    ),
+    ("name = \"prod\"", "nam = \"prod\"\nname = \"x\"", "c.toml:2:1: daemon.nam: unknown key: did you mean \"name\"?"),
     (
         "seal = { credential = \"seal-key\" }\n",
         "",
@@ -79,7 +75,7 @@ const MAIN: &[(&str, &str, &str)] = &[
     (
         "{ credential = \"seal-key\" }",
         "{ credential = \"a\" }\nledger = \"postgres://cutover:hunter2@db/x\"",
-        "c.toml:4:10: daemon.ledger: not yet: this version keeps its ledger in SQLite only: must be \"sqlite:\" and an absolute path: \"sqlite:/var/lib/cutover/ledger.db\"\nc.toml:4:10: daemon.ledger: a password stands in this URL: take it out and give it where a secret belongs: { env = \"NAME\" }, { file = \"/path\" } or { credential = \"NAME\" }",
+        "c.toml:4:10: daemon.ledger: a password stands in this URL: take it out and give it where a secret belongs: { env = \"NAME\" }, { file = \"/path\" } or { credential = \"NAME\" }",
     ),
     (
         "{ credential = \"seal-key\" }",
@@ -106,11 +102,7 @@ const MAIN: &[(&str, &str, &str)] = &[
         "{ credential = \"a\" }\nmax_starts_per_hour = \"many\"",
         "c.toml:4:23: daemon.max_starts_per_hour: is a string: must be an integer",
     ),
-    (
-        "[daemon]",
-        "[deamon]\nx = 1\n[daemon]",
-        "c.toml:1:2: deamon: unknown key: did you mean \"daemon\"?",
-    ),
+    ("[daemon]", "[deamon]\nx = 1\n[daemon]", "c.toml:1:2: deamon: unknown key: did you mean \"daemon\"?"),
     (
         "[daemon]",
         "zzz = 1\n[daemon]",
@@ -151,11 +143,7 @@ const MAIN: &[(&str, &str, &str)] = &[
         "[store.aws]\nholders = [\"\"]",
         "c.toml:17:11: store.aws.holders: holds an empty string: words that are not empty",
     ),
-    (
-        "[store.aws]",
-        "[store.aws]\nholders = [\"a\", \"a\"]",
-        "c.toml:17:11: store.aws.holders: names \"a\" twice: each once",
-    ),
+    ("[store.aws]", "[store.aws]\nholders = [\"a\", \"a\"]", "c.toml:17:11: store.aws.holders: names \"a\" twice: each once"),
     (
         "[store.aws]\nkind = \"aws-secrets-manager\"",
         "[store.aws]\nkind = \"aws-secrets-manager\"\nregoin = \"x\"",
@@ -184,7 +172,7 @@ const MAIN: &[(&str, &str, &str)] = &[
     (
         "[provider.own-use]",
         "[provider.own-use]\nbase_url = \"https://u:hunter2@api.example.com\"",
-        "c.toml:38:12: provider.own-use.base_url: is no origin: holds a user or password: secrets are configured as references\nc.toml:38:12: provider.own-use.base_url: a password stands in this URL: take it out and give it where a secret belongs: { env = \"NAME\" }, { file = \"/path\" } or { credential = \"NAME\" }",
+        "c.toml:38:12: provider.own-use.base_url: a password stands in this URL: take it out and give it where a secret belongs: { env = \"NAME\" }, { file = \"/path\" } or { credential = \"NAME\" }",
     ),
     (
         "[store.aws]",
@@ -235,26 +223,14 @@ const MAIN: &[(&str, &str, &str)] = &[
 
 /// The same in the file with the policy.
 const IN_POLICY: &[(&str, &str, &str)] = &[
-    (
-        "provider = \"plana\"\n",
-        "",
-        "p.toml:1:1: policy.p.provider: missing: the name of a [provider.NAME]",
-    ),
+    ("provider = \"plana\"\n", "", "p.toml:1:1: policy.p.provider: missing: the name of a [provider.NAME]"),
     (
         "\"plana\"",
         "\"planna\"",
         "p.toml:2:12: policy.p.provider: there is no provider \"planna\": one of \"at-once\", \"bondi\", \"clocked\", \"outputs\", \"own-use\", \"plana\", \"wrapd\"",
     ),
-    (
-        "params = { base_name = \"x\" }\n",
-        "",
-        "p.toml:1:1: policy.p.params.base_name: missing: provider \"plana\" needs it",
-    ),
-    (
-        "{ base_name = \"x\" }",
-        "{}",
-        "p.toml:3:10: policy.p.params.base_name: missing: provider \"plana\" needs it",
-    ),
+    ("params = { base_name = \"x\" }\n", "", "p.toml:1:1: policy.p.params.base_name: missing: provider \"plana\" needs it"),
+    ("{ base_name = \"x\" }", "{}", "p.toml:3:10: policy.p.params.base_name: missing: provider \"plana\" needs it"),
     (
         "{ base_name = \"x\" }",
         "{ base_name = \"x\", basename = \"y\" }",
@@ -265,11 +241,7 @@ const IN_POLICY: &[(&str, &str, &str)] = &[
         "{ base_name = \"\" }",
         "p.toml:3:24: policy.p.params.base_name: is empty: a value, or no such key",
     ),
-    (
-        "{ base_name = \"x\" }",
-        "\"x\"",
-        "p.toml:3:10: policy.p.params: is a string: must be a table",
-    ),
+    ("{ base_name = \"x\" }", "\"x\"", "p.toml:3:10: policy.p.params: is a string: must be a table"),
     (
         "provider = \"plana\"",
         "provider = \"wrapd\"",
@@ -290,11 +262,7 @@ const IN_POLICY: &[(&str, &str, &str)] = &[
         "\"1year\"",
         "p.toml:4:11: policy.p.cadence: `1year` has an unknown unit: such as `1y`, `6mo`, `2w`, `90d`, `12h` (`m` is a minute)",
     ),
-    (
-        "\"1y\"",
-        "12",
-        "p.toml:4:11: policy.p.cadence: is an integer: must be a string",
-    ),
+    ("\"1y\"", "12", "p.toml:4:11: policy.p.cadence: is an integer: must be a string"),
     (
         "cadence = \"1y\"",
         "cron = \"0 25 * * *\"",
@@ -350,11 +318,7 @@ const IN_POLICY: &[(&str, &str, &str)] = &[
         "cadence = \"1y\"\ngrace = \"1mo\"",
         "p.toml:5:9: policy.p.grace: \"1mo\" is not a span: months and years have no fixed length: only `cadence` takes mo and y, use d or w here",
     ),
-    (
-        "cadence = \"1y\"",
-        "cadence = \"1y\"\ngrace = 24",
-        "p.toml:5:9: policy.p.grace: is an integer: must be a string",
-    ),
+    ("cadence = \"1y\"", "cadence = \"1y\"\ngrace = 24", "p.toml:5:9: policy.p.grace: is an integer: must be a string"),
     (
         "cadence = \"1y\"",
         "cadence = \"2d\"",
@@ -377,6 +341,16 @@ const IN_POLICY: &[(&str, &str, &str)] = &[
     ),
     (
         "cadence = \"1y\"",
+        "cadence = \"1y\"\nlifetime = \"0s\"",
+        "p.toml:5:12: policy.p.lifetime: is no lifetime: how long a new key is to live, such as \"400d\"",
+    ),
+    (
+        "cadence = \"1y\"",
+        "cadence = \"1y\"\nlifetime = \"x\"",
+        "p.toml:5:12: policy.p.lifetime: \"x\" is not a span: not a span such as \"30s\", \"15m\", \"24h\", \"90d\"",
+    ),
+    (
+        "cadence = \"1y\"",
         "cadence = \"1y\"\nlifetime = \"90d\"",
         "p.toml:5:12: policy.p.lifetime: the provider takes no lifetime: leave it out: its keys live until they are ended, or as long as the provider says",
     ),
@@ -390,11 +364,7 @@ const IN_POLICY: &[(&str, &str, &str)] = &[
         "cadence = \"1y\"\ntags = \"prod\"\nholders = [1]",
         "p.toml:6:11: policy.p.holders: is an array: must be a string or an array of strings",
     ),
-    (
-        "cadence = \"1y\"",
-        "cadence = \"1y\"\nadopt = \"def_42\"",
-        "p.toml:5:9: policy.p.adopt: is a string: must be a table",
-    ),
+    ("cadence = \"1y\"", "cadence = \"1y\"\nadopt = \"def_42\"", "p.toml:5:9: policy.p.adopt: is a string: must be a table"),
     (
         "cadence = \"1y\"",
         "cadence = \"1y\"\nadopt = {}",
@@ -410,21 +380,13 @@ const IN_POLICY: &[(&str, &str, &str)] = &[
         "",
         "p.toml:1:1: policy.p.target: missing: at least one: where the application reads the key, [[policy.NAME.target]]",
     ),
-    (
-        "[[policy.p.target]]",
-        "[policy.p.target]",
-        "p.toml:6:1: policy.p.target: is a table: must be [[policy.p.target]]",
-    ),
+    ("[[policy.p.target]]", "[policy.p.target]", "p.toml:6:1: policy.p.target: is a table: must be [[policy.p.target]]"),
     (
         "\"vault\"",
         "\"valut\"",
         "p.toml:7:9: policy.p.target[0].store: there is no store \"valut\": one of \"aws\", \"env\", \"vault\"",
     ),
-    (
-        "store = \"vault\"\n",
-        "",
-        "p.toml:6:1: policy.p.target[0].store: missing: the name of a [store.NAME]",
-    ),
+    ("store = \"vault\"\n", "", "p.toml:6:1: policy.p.target[0].store: missing: the name of a [store.NAME]"),
     (
         "path = \"a\"\n",
         "",
@@ -435,11 +397,7 @@ const IN_POLICY: &[(&str, &str, &str)] = &[
         "path = \"/a\"",
         "p.toml:8:8: policy.p.target[0].path: begins with a slash: must begin with a name: paths are relative to the mount",
     ),
-    (
-        "path = \"a\"",
-        "path = \"a\"\npaht = \"b\"",
-        "p.toml:9:1: policy.p.target[0].paht: unknown key: did you mean \"path\"?",
-    ),
+    ("path = \"a\"", "path = \"a\"\npaht = \"b\"", "p.toml:9:1: policy.p.target[0].paht: unknown key: did you mean \"path\"?"),
     (
         "fields = {",
         "feilds = {",
@@ -690,11 +648,7 @@ const IN_POLICY: &[(&str, &str, &str)] = &[
         "[daemon]\nname = \"x\"\n[policy.p]",
         "p.toml:1:2: daemon: stands in an included file: must stand in the main file; included files hold only policy, provider, store",
     ),
-    (
-        "[policy.p]",
-        "[polcy.q]\n[policy.p]",
-        "p.toml:1:2: polcy: unknown key: did you mean \"policy\"?",
-    ),
+    ("[policy.p]", "[polcy.q]\n[policy.p]", "p.toml:1:2: polcy: unknown key: did you mean \"policy\"?"),
     (
         "fields = { K = \"{{ new.secret }}\" }\n",
         "fields = { K = \"{{ new.secret }}\" }\n[policy.\"-x\"]\n",
@@ -708,7 +662,7 @@ const IN_POLICY: &[(&str, &str, &str)] = &[
     (
         "fields = { K = \"{{ new.secret }}\" }\n",
         "fields = { K = \"{{ new.secret }}\" }\n[[policy.p.redeploy]]\nkind = \"http\"\nrequest = \"POST https://u:hunter2@h/x\"\n",
-        "p.toml:12:11: policy.p.redeploy[0].request: has no usable host: holds a user or password: secrets are configured as references\np.toml:12:11: policy.p.redeploy[0].request: a password stands in this URL: take it out and give it where a secret belongs: { env = \"NAME\" }, { file = \"/path\" } or { credential = \"NAME\" }",
+        "p.toml:12:11: policy.p.redeploy[0].request: a password stands in this URL: take it out and give it where a secret belongs: { env = \"NAME\" }, { file = \"/path\" } or { credential = \"NAME\" }",
     ),
 ];
 

@@ -84,10 +84,7 @@ at     = ["40%", "80%"]
     let [hook] = policy.redeploy.as_slice() else { panic!("another number of hooks") };
     // The time-out and the few seconds in which a program that overran is ended.
     assert_eq!((hook.kind.as_str(), hook.timeout, hook.repeatable), ("command", Span::seconds(605), true));
-    assert_eq!(
-        hook.table.to_json(),
-        json!({ "kind": "command", "run": ["/usr/local/bin/deploy", "crm"], "timeout": "10m" })
-    );
+    assert_eq!(hook.table.to_json(), json!({ "kind": "command", "run": ["/usr/local/bin/deploy", "crm"], "timeout": "10m" }));
     let [verify] = policy.verify.as_slice() else { panic!("another number of verifies") };
     assert_eq!((verify.kind, verify.kind_name.as_str()), (VerifyKind::Consumer, "consumer"));
     assert_eq!((verify.every, verify.hold_for), (Span::seconds(20), Span::minutes(2)));

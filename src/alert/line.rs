@@ -1,0 +1,95 @@
+//! What is known of one channel.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cutover_api::{Notifier, Span, Stamp};
+use cutover_ledger::DeliveryWrite;
+
+use super::parcel::Item;
+
+/// A channel that accepts nothing for so long is told on the others.
+pub(super) const FAILING: Span = Span::minutes(15);
+/// Alerts with a cause that was told just now are gathered for so long, so that they come as one message.
+pub(super) const GATHER: Span = Span::minutes(2);
+/// An alert with a clock running against it is tried at least this often: a channel that is up for a minute must get it.
+const PRESSING: Span = Span::seconds(45);
+
+/// Waits after the first, second, … failure; the last one for ever after.
+const WAITS: [Span; 6] =
+    [Span::seconds(10), Span::seconds(30), Span::minutes(2), Span::minutes(10), Span::minutes(30), Span::HOUR];
+
+/// The wait after `failures` in a row.
+pub(super) fn wait(failures: u32, pressing: bool) -> Span {
+    let place = usize::try_from(failures.saturating_sub(1)).unwrap_or(usize::MAX).min(WAITS.len() - 1);
+    if pressing { WAITS[place].min(PRESSING) } else { WAITS[place] }
+}
+
+/// What is known of one channel. Only what a note holds outlives a restart.
+#[derive(Default)]
+pub(super) struct Line {
+    /// Something is being sent.
+    pub busy: bool,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Nothing is sent before this.
+    pub until: Stamp,
+    /// Nothing was accepted since.
+    pub failing_since: Option<Stamp>,
+    /// The day of failing that the other channels were told of.
+    pub told_day: Option<i64>,
+    /// What it said last.
+    pub detail: String,
+    /// It accepts again: what was put off is due at once.
+    pub sweep: bool,
+    /// Accepted, and not yet written to the ledger.
+    pub unsaved: Vec<DeliveryWrite>,
+    /// When a cause was told last.
+    pub told: BTreeMap<String, Stamp>,
+    /// How it was reached last.
+    notifier: Option<Arc<dyn Notifier>>,
+}
+
+const NOTE: &str = "channel-failing:";
+
+impl Line {
+    /// The line that a note tells of.
+    pub(super) fn remembered(note: &str, value: &str) -> Option<(String, Self)> {
+        let channel = note.strip_prefix(NOTE)?;
+        let mut parts = value.split(' ');
+        let since = Stamp(parts.next()?.parse().ok()?);
+        let told_day = parts.next().and_then(|day| day.parse().ok());
+        let detail = String::from("it failed before the last start");
+        Some((channel.to_owned(), Self { failing_since: Some(since), told_day, detail, ..Self::default() }))
+    }
+
+    /// The note that outlives a restart.
+    pub(super) fn note(&self, channel: &str) -> (String, String) {
+        let value = match (self.failing_since, self.told_day) {
+            (None, _) => String::new(),
+            (Some(since), None) => since.0.to_string(),
+            (Some(since), Some(day)) => format!("{} {day}", since.0),
+        };
+        (format!("{NOTE}{channel}"), value)
+    }
+
+    /// A channel that a reload has built anew is tried at once: it may be mended.
+    pub(super) fn reached_by(&mut self, notifier: &Arc<dyn Notifier>) {
+        let same = self.notifier.as_ref().is_some_and(|known| Arc::ptr_eq(known, notifier));
+        if same {
+            return;
+        }
+        if self.notifier.is_some() {
+            self.until = Stamp(0);
+            self.sweep = true;
+        }
+        self.notifier = Some(Arc::clone(notifier));
+    }
+
+    /// When an alert may be sent.
+    pub(super) fn not_before(&self, item: &Item, sweep: bool) -> Stamp {
+        let gathered = self.told.get(&item.cause()).map_or(Stamp(0), |told| told.plus(GATHER));
+        let put_off = if sweep { Stamp(0) } else { item.not_before };
+        put_off.max(gathered)
+    }
+}

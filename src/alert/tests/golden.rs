@@ -1,0 +1,213 @@
+//! The whole text of messages, as it arrives.
+
+use cutover_api::{Severity, Span, Stamp};
+use cutover_machine::event::{Answer, Class, Event, Holding, Use};
+use cutover_machine::plan::VerifyKind;
+use cutover_machine::{Effect, Now, decide};
+
+use super::story::{START, Story, grace_plan, overlap_plan, refused, unsure};
+use crate::alert::{
+    Composed, channel_failing, clock_frozen, credential_expiring, idle_drift, overdue, reload_refused, test_alert,
+};
+
+/// The message as it would be read, and the file that says how it must read.
+macro_rules! golden {
+    ($name:literal, $composed:expr) => {
+        same($name, &$composed, include_str!(concat!("golden/", $name, ".txt")))
+    };
+}
+
+fn same(name: &str, composed: &Composed, expected: &str) {
+    let message = &composed.message;
+    let shown = format!(
+        "id: {}\nkind: {}\nseverity: {}\nsubject: {}\n\n{}",
+        message.id,
+        message.kind,
+        message.severity.label(),
+        message.subject,
+        message.text
+    );
+    for line in message.text.lines() {
+        assert!(line.len() <= 76 || line.trim_start().starts_with("cutover "), "{name}: too long: {line}");
+        assert!(line.is_ascii(), "{name}: {line}");
+    }
+    assert!(message.subject.len() <= 110, "{name}: {}", message.subject);
+    assert_eq!(shown, expected, "{name} reads now:\n{shown}");
+}
+
+#[test]
+fn a_reply_that_is_lost_is_told_at_once() {
+    let mut story = Story::begin(grace_plan());
+    let lost = |effect: &Effect| {
+        (*effect == Effect::Mint).then(|| Event::Replied(unsure("mint: effect unknown (timeout)")))
+    };
+    golden!("doubt-looking", story.until_told(lost));
+    golden!("doubt-held", story.until_told(lost));
+    golden!("grace-ending-50-doubt", story.until_told(lost));
+}
+
+#[test]
+fn a_hook_that_fails() {
+    let mut story = Story::begin(grace_plan());
+    let failing = |effect: &Effect| {
+        let Effect::Hook { hook, .. } = effect else { return None };
+        Some(Event::Hooked(*hook, Answer::Refused(refused(Class::Refused, "redeploy 1: refused (status 3)"))))
+    };
+    let held = story.until_told(failing);
+    assert_eq!(held.message.severity, Severity::Critical);
+    golden!("held-hook", held);
+    story.until_told(failing);
+    golden!("grace-ending-75-hook", story.until_told(failing));
+    golden!("still-held-hook", {
+        story.until_told(failing);
+        story.until_told(failing);
+        story.until_told(failing)
+    });
+}
+
+#[test]
+fn a_foreign_value() {
+    let mut story = Story::begin(overlap_plan());
+    while !matches!(cutover_machine::due(&story.machine, &story.plan, Now::open(story.now)), cutover_machine::Due::Call(Effect::Hook { .. })) {
+        step(&mut story);
+    }
+    story.event(Event::Guarded(vec![Holding { readable: true, during: false, settled: false, known: false }]));
+    golden!("drift", story.told[0]);
+}
+
+fn step(story: &mut Story) {
+    match cutover_machine::due(&story.machine, &story.plan, Now::open(story.now)) {
+        cutover_machine::Due::Call(effect) => {
+            if effect.needs_intent() {
+                story.event(Event::Intended { effect: effect.clone(), deadline: story.now.plus(Span::seconds(30)) });
+            }
+            story.now = story.now.plus(Span::seconds(1));
+            story.event(story.good(&effect));
+        }
+        cutover_machine::Due::Tell => story.event(Event::Woke),
+        cutover_machine::Due::Sleep(until) | cutover_machine::Due::Ask(_, until) => story.now = until,
+        cutover_machine::Due::Rest => panic!("at rest"),
+    }
+}
+
+#[test]
+fn an_old_key_that_is_still_used() {
+    let mut story = Story::begin(overlap_plan());
+    let mut now = START;
+    let composed = loop {
+        if let Some(first) = story.told.iter().find(|told| told.message.kind == "held") {
+            break first.clone();
+        }
+        match cutover_machine::due(&story.machine, &story.plan, Now::open(story.now)) {
+            cutover_machine::Due::Call(Effect::Watch { verifies, .. }) => {
+                now = now.max(story.now);
+                story.event(story.watched(&verifies, Use::At(story.now, Some(String::from("10.0.0.7\n\n    cutover abandon my-crm")))));
+                story.now = story.now.plus(Span::seconds(1));
+            }
+            _ => step(&mut story),
+        }
+    };
+    golden!("old-still-used", composed);
+}
+
+#[test]
+fn a_store_that_is_down_after_the_mint() {
+    let mut story = Story::begin(grace_plan());
+    let down = |effect: &Effect| {
+        let Effect::Write { target, .. } = effect else { return None };
+        Some(Event::Written(*target, Answer::Refused(refused(Class::Unsent, "write vault:apps/crm: unsent (connect)"))))
+    };
+    golden!("held-store", story.until_told(down));
+    golden!("recovered-store", story.until_told(|_| None));
+}
+
+#[test]
+fn a_mint_that_is_refused() {
+    let mut story = Story::begin(grace_plan());
+    let refusing = |effect: &Effect| {
+        let answer = Answer::Refused(refused(Class::Refused, "mint: refused (status 422, code workspace_locked)"));
+        (*effect == Effect::Mint).then(|| Event::Replied(answer.clone()))
+    };
+    golden!("held-mint-refused", story.until_told(refusing));
+}
+
+#[test]
+fn a_preflight_that_fails() {
+    let mut story = Story::begin(overlap_plan());
+    let bad = |effect: &Effect| {
+        (*effect == Effect::Survey).then(|| Event::Surveyed(Err(String::from("vault:apps/crm cannot be read: auth (status 403)"))))
+    };
+    golden!("held-preflight", story.until_told(bad));
+}
+
+#[test]
+fn a_grace_that_ended() {
+    let mut story = Story::begin(grace_plan());
+    let mut last = story.until_told(|effect| silent_watch(effect, START));
+    assert_eq!(last.stage.split('.').next(), Some("50"));
+    for _ in 0..3 {
+        let now = story.now;
+        last = story.until_told(|effect| silent_watch(effect, now));
+    }
+    golden!("grace-ended", last);
+}
+
+/// The witness does not see the new key.
+fn silent_watch(effect: &Effect, began: Stamp) -> Option<Event> {
+    let Effect::Watch { verifies, .. } = effect else { return None };
+    Some(Event::Watched(cutover_machine::event::Watched {
+        began: began.plus(Span::hours(48)),
+        targets: vec![Holding { readable: true, during: true, settled: false, known: true }],
+        verifies: verifies.iter().map(|place| (*place, cutover_machine::event::Sight::Not)).collect(),
+        uses: None,
+        skew: None,
+    }))
+}
+
+#[test]
+fn an_old_key_that_is_left() {
+    let mut story = Story::begin(overlap_plan());
+    story.old_is_ours = false;
+    golden!("old-left", story.until_told(|_| None));
+}
+
+#[test]
+fn a_person_is_asked_to_confirm() {
+    let mut plan = grace_plan();
+    plan.verifies[0].kind = VerifyKind::Confirm;
+    let mut story = Story::begin(plan);
+    story.verifies = vec![String::from("confirm")];
+    golden!("grace-ending-50-confirm", story.until_told(|_| None));
+}
+
+#[test]
+fn matters_without_a_rotation() {
+    let later = |hours| START.plus(Span::hours(hours));
+    golden!("overdue", overdue("prod", "my-crm", later(-30), later(20), START));
+    golden!("credential-expiring", credential_expiring("prod", "bondi", later(72), 3, START));
+    golden!("credential-expired", credential_expiring("prod", "bondi", later(-1), 0, START));
+    golden!("channel-failing", channel_failing("prod", "ops", "connect: nothing listens at smtp.example.com:587", later(-25), START));
+    golden!("clock-frozen", clock_frozen("prod", -7_200_000, START));
+    golden!("idle-drift", idle_drift("prod", "my-crm", &[String::from("vault:apps/crm"), String::from("env:crm.env")], START));
+    let problems = [String::from("cutover.toml:12:1: policy.my-crm.grcae: unknown key: did you mean \"grace\"?")];
+    golden!("reload-refused", reload_refused("prod", &problems, START));
+    golden!("test", test_alert("prod", START));
+}
+
+#[test]
+fn the_same_hold_has_one_id_and_a_new_one_another() {
+    let mut story = Story::begin(grace_plan());
+    let lost = |effect: &Effect| (*effect == Effect::Mint).then(|| Event::Replied(unsure("mint: effect unknown (timeout)")));
+    story.until_told(lost);
+    let first = story.until_told(lost);
+    story.now = story.now.plus(Span::minutes(5));
+    let again = decide(Event::Ordered(cutover_machine::event::Order::Resume), &story.machine, &story.plan, Now::open(story.now));
+    let again = again.expect("held").next;
+    assert!(again.held.is_some(), "nothing new can be looked at");
+    story.machine = again;
+    let fact = cutover_machine::event::Fact::Held { why: story.machine.held.clone().expect("held").why };
+    let second = crate::alert::message(&story.matter(), &fact).expect("told");
+    let same = crate::alert::message(&story.matter(), &fact).expect("told");
+    assert_ne!(first.message.id, second.message.id, "a hold after a resume must not be swallowed as known");
+    assert_eq!(second.message.id, same.message.id);
+}

@@ -1,0 +1,7 @@
+//! What people read, what they may do, and that it reaches them.
+
+mod courier;
+mod golden;
+mod outbox;
+mod story;
+mod ways;

@@ -1,0 +1,127 @@
+//! The command line: arguments → verb → exit status.
+
+mod abandon;
+mod check;
+mod confirm;
+mod decide;
+pub mod demo;
+mod door;
+pub mod exit;
+mod facts;
+mod harden;
+mod history;
+mod keygen;
+mod log;
+mod open;
+mod providers;
+mod reload;
+mod resume;
+mod rotate;
+mod run;
+mod screen;
+mod select;
+mod status;
+#[cfg(test)]
+mod tests;
+mod wait;
+mod words;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::{Exit, Failure};
+
+/// Rotates API keys and proves that nobody went down while it did
+#[derive(Parser, Debug)]
+#[command(name = "cutover", version, disable_help_subcommand = true, max_term_width = 110, after_help = EXITS)]
+pub struct Cli {
+    /// What every verb knows.
+    #[command(flatten)]
+    pub common: Common,
+    /// The verb.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What every verb knows.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Common {
+    /// The configuration
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "CUTOVER_CONFIG",
+        hide_env_values = true,
+        default_value = "/etc/cutover/cutover.toml"
+    )]
+    pub config: PathBuf,
+    /// Print a JSON document instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+const EXITS: &str = "\
+Exit status: 0 done, 1 failed, 2 usage or configuration, 3 held: a person is needed, 4 refused by a guard or a locked ledger, \
+5 a wait ended too early. Of many results 1 comes before 3 before 4.";
+
+/// The verbs.
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Run the daemon
+    Run,
+    /// The whole story on an embedded provider, store and consumer; nothing to set up
+    Demo,
+    /// Check the configuration; with --online everything it needs
+    Check(check::CheckArgs),
+    /// Rotate the selected policies now
+    Rotate(rotate::RotateArgs),
+    /// How the policies stand
+    Status(status::StatusArgs),
+    /// Who rotated what, when, why, on which evidence
+    History(history::HistoryArgs),
+    /// Say that the new key is in use; with --retire, that the old one may be ended
+    Confirm(confirm::ConfirmArgs),
+    /// Look again and repeat what is safe; without a policy: the clock is right as it is now
+    Resume(resume::ResumeArgs),
+    /// Give a rotation up
+    Abandon(abandon::AbandonArgs),
+    /// The providers that are known; a definition checked
+    Providers(providers::ProvidersArgs),
+    /// Print a new sealing key
+    Keygen,
+}
+
+impl Cli {
+    /// Carries the verb out.
+    pub async fn run(self) -> Exit {
+        harden::harden();
+        let common = &self.common;
+        log::start(!matches!(self.verb, Verb::Run));
+        let result = match self.verb {
+            Verb::Run => run::run(common).await,
+            Verb::Demo => demo::run(common.json).await.map(|()| Exit::Done).map_err(|text| Failure::new(Exit::Failed, text)),
+            Verb::Check(args) => check::run(common, &args).await,
+            Verb::Rotate(args) => rotate::run(common, &args).await,
+            Verb::Status(args) => status::run(common, &args).await,
+            Verb::History(args) => history::run(common, &args).await,
+            Verb::Confirm(args) => confirm::run(common, &args).await,
+            Verb::Resume(args) => resume::run(common, &args).await,
+            Verb::Abandon(args) => abandon::run(common, &args).await,
+            Verb::Providers(args) => providers::run(common, &args),
+            Verb::Keygen => keygen::run(common),
+        };
+        result.unwrap_or_else(|failure| {
+            if common.json {
+                let document = serde_json::json!({
+                    "version": 1,
+                    "error": { "exit": failure.exit as u8, "reason": failure.text },
+                });
+                screen::print_json(&document, false);
+            }
+            screen::tell(&format!("cutover: {}", failure.text));
+            failure.exit
+        })
+    }
+}

@@ -1,0 +1,248 @@
+//! `rotate --wait`: follows rotations until they rest.
+
+use std::time::Duration;
+
+use cutover_api::{Clock as _, Stamp};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::door::{Door, failure};
+use super::exit::{Exit, Failure};
+use super::screen::tell;
+use crate::control::{Ask, AskError};
+use crate::engine::times::timestamp;
+use crate::engine::{PolicyStatus, Selector, WallClock};
+
+/// How often it is looked.
+const EVERY: Duration = Duration::from_millis(500);
+/// Looks that may fail in a row: a daemon that restarts is waited for a minute.
+const FAILED_LOOKS: u32 = 120;
+/// Policies that one look names; a request must fit into a line.
+const NAMED: usize = 500;
+
+/// One rotation that is waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The policy.
+    pub policy: String,
+    /// The rotation.
+    pub rotation: String,
+    /// The provider's clock ends the old key: with nothing else left it rests.
+    pub provider_ends_old: bool,
+}
+
+/// Where a rotation that is waited for has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum Come {
+    /// Under way.
+    Moving {
+        /// The phase.
+        phase: String,
+        /// What it waits for.
+        waits_for: Option<String>,
+    },
+    /// At rest.
+    Rest {
+        /// `done`, `first`, `old-left`, `abandoned`, `provider-clock`, `closed`.
+        ended: String,
+    },
+    /// Waits for a person.
+    Held {
+        /// Stable label.
+        why: String,
+        /// In words.
+        detail: String,
+    },
+}
+
+impl Come {
+    /// Judges a rotation by its policy's status; `None` = the policy is not shown any more.
+    #[must_use]
+    pub fn judge(wanted: &Wanted, status: Option<&PolicyStatus>) -> Self {
+        let rest = |ended: &str| Self::Rest { ended: ended.to_owned() };
+        // A policy that went, and a rotation after this one: this one is closed.
+        let Some(status) = status else { return rest("closed") };
+        if status.rotation.as_deref() != Some(wanted.rotation.as_str()) {
+            return rest("closed");
+        }
+        if let Some(held) = &status.held {
+            return Self::Held { why: held.why.clone(), detail: held.detail.clone() };
+        }
+        match status.phase.as_str() {
+            "idle" => rest(status.ended.as_deref().unwrap_or("closed")),
+            "retire" if wanted.provider_ends_old => rest("provider-clock"),
+            phase => Self::Moving { phase: phase.to_owned(), waits_for: status.waits_for.clone() },
+        }
+    }
+
+    /// What it means for the exit status.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Moving { .. } => Exit::Timeout,
+            Self::Rest { ended } if ended == "abandoned" => Exit::Failed,
+            Self::Rest { .. } => Exit::Done,
+            Self::Held { .. } => Exit::Held,
+        }
+    }
+
+    fn in_words(&self) -> String {
+        match self {
+            Self::Moving { phase, waits_for: Some(waits_for) } => format!("{phase}: waits for {waits_for}"),
+            Self::Moving { phase, waits_for: None } => phase.clone(),
+            Self::Held { why, detail } => format!("held ({why}): {detail}"),
+            Self::Rest { ended } => ended_in_words(ended).to_owned(),
+        }
+    }
+}
+
+/// How a rotation ended, in words.
+#[must_use]
+pub fn ended_in_words(ended: &str) -> &'static str {
+    match ended {
+        "done" => "done: the new key is in use and the old one is dead",
+        "first" => "done: the first key is in use",
+        "old-left" => "done: the new key is in use; the old one is not cutover's to end",
+        "abandoned" => "abandoned: the key from before is in use",
+        "provider-clock" => "the new key is in use; only the provider's clock on the old one is left",
+        _ => "closed",
+    }
+}
+
+/// Why waiting has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Every rotation rests or is held.
+    All,
+    /// `--timeout` has passed.
+    Timeout,
+    /// Ctrl-C.
+    Interrupted,
+}
+
+/// Follows the rotations, telling every change of phase on standard error.
+///
+/// # Errors
+/// The daemon is gone for more than a minute, or does not let us look.
+pub async fn wait(door: &Door, wanted: &[Wanted], timeout: Option<Duration>) -> Result<(Vec<Come>, Ended), Failure> {
+    let mut follower = Follower { door, wanted, come: vec![None; wanted.len()], failed: 0, clock: WallClock::real() };
+    let limit = async {
+        match timeout {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(limit);
+    let ended = loop {
+        // A look is short, so that only the pause between two looks is interrupted.
+        if follower.look().await? {
+            break Ended::All;
+        }
+        tokio::select! {
+            () = &mut limit => break Ended::Timeout,
+            _ = tokio::signal::ctrl_c() => break Ended::Interrupted,
+            () = tokio::time::sleep(EVERY) => {}
+        }
+    };
+    let unknown = || Come::Moving { phase: "not seen yet".to_owned(), waits_for: None };
+    Ok((follower.come.into_iter().map(|come| come.unwrap_or_else(unknown)).collect(), ended))
+}
+
+struct Follower<'a> {
+    door: &'a Door,
+    wanted: &'a [Wanted],
+    come: Vec<Option<Come>>,
+    failed: u32,
+    clock: std::sync::Arc<WallClock>,
+}
+
+impl Follower<'_> {
+    /// Looks once; whether nothing moves any more.
+    async fn look(&mut self) -> Result<bool, Failure> {
+        for part in (0..self.wanted.len()).collect::<Vec<_>>().chunks(NAMED) {
+            let policies = part.iter().filter_map(|at| self.wanted.get(*at)).map(|wanted| wanted.policy.clone()).collect();
+            let ask = Ask::Status { selector: Selector { policies, ..Selector::default() } };
+            let mut items: Vec<Value> = Vec::new();
+            match self.door.ask(ask, &mut |item| items.push(item)).await {
+                Ok(_) => self.failed = 0,
+                Err(AskError::Gone(detail)) if self.failed < FAILED_LOOKS => {
+                    if self.failed == 0 {
+                        tell(&format!("{detail}; waiting for it to come back"));
+                    }
+                    self.failed += 1;
+                    return Ok(false);
+                }
+                Err(error) => return Err(failure(error)),
+            }
+            let all: Vec<PolicyStatus> = items.into_iter().filter_map(|item| serde_json::from_value(item).ok()).collect();
+            for at in part {
+                self.note(*at, &all);
+            }
+        }
+        Ok(self.come.iter().all(|come| matches!(come, Some(Come::Rest { .. } | Come::Held { .. }))))
+    }
+
+    fn note(&mut self, at: usize, all: &[PolicyStatus]) {
+        let (Some(wanted), Some(before)) = (self.wanted.get(at), self.come.get_mut(at)) else { return };
+        let come = Come::judge(wanted, all.iter().find(|status| status.policy == wanted.policy));
+        let changed = match (&before, &come) {
+            (Some(Come::Moving { phase: before, .. }), Come::Moving { phase, .. }) => before != phase,
+            (before, come) => before.as_ref() != Some(come),
+        };
+        if changed {
+            tell(&progress(self.clock.now(), &wanted.policy, &come));
+        }
+        *before = Some(come);
+    }
+}
+
+/// One line of progress.
+fn progress(at: Stamp, policy: &str, come: &Come) -> String {
+    format!("{}  {policy}  {}", timestamp(at).strftime("%H:%M:%S"), come.in_words())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Come, Wanted, progress};
+    use crate::cli::Exit;
+    use crate::cli::status::tests::status;
+    use crate::engine::{HeldStatus, PolicyStatus};
+
+    fn wanted(provider_ends_old: bool) -> Wanted {
+        Wanted { policy: "crm".into(), rotation: "rot_1".into(), provider_ends_old }
+    }
+
+    #[test]
+    fn a_rotation_is_judged_by_its_own_status_only() {
+        let now = |phase: &str, rotation: &str| PolicyStatus { rotation: Some(rotation.into()), ..status("crm", phase) };
+        let rest = |ended: &str| Come::Rest { ended: ended.into() };
+        let judge = |status: PolicyStatus, clock| Come::judge(&wanted(clock), Some(&status));
+        assert!(matches!(judge(now("observe", "rot_1"), false), Come::Moving { phase, .. } if phase == "observe"));
+        assert_eq!(judge(now("observe", "rot_2"), false), rest("closed"), "another rotation has begun");
+        assert_eq!(judge(now("idle", "rot_1"), false), rest("closed"), "ended before a restart");
+        let done = PolicyStatus { ended: Some("done".into()), ..now("idle", "rot_1") };
+        assert_eq!(judge(done, false), rest("done"));
+        assert!(matches!(judge(now("retire", "rot_1"), false), Come::Moving { .. }));
+        assert_eq!(judge(now("retire", "rot_1"), true), rest("provider-clock"));
+        let held = HeldStatus { why: "drift".into(), detail: "set back".into(), since: String::new(), retries: false, ways: vec![] };
+        let held = PolicyStatus { held: Some(held), ..now("retire", "rot_1") };
+        assert!(matches!(judge(held, true), Come::Held { why, .. } if why == "drift"));
+        assert_eq!(Come::judge(&wanted(false), None), rest("closed"));
+    }
+
+    #[test]
+    fn the_exit_status_follows() {
+        let rest = |ended: &str| Come::Rest { ended: ended.into() }.exit();
+        assert_eq!([rest("done"), rest("old-left"), rest("provider-clock"), rest("abandoned")], [Exit::Done, Exit::Done, Exit::Done, Exit::Failed]);
+        assert_eq!(Come::Held { why: String::new(), detail: String::new() }.exit(), Exit::Held);
+        assert_eq!(Come::Moving { phase: "observe".into(), waits_for: None }.exit(), Exit::Timeout);
+    }
+
+    #[test]
+    fn progress_reads_as_one_line() {
+        let come = Come::Moving { phase: "observe".into(), waits_for: Some("evidence that the new key is in use".into()) };
+        let line = progress(cutover_api::Stamp(1_700_000_000_000), "crm", &come);
+        assert_eq!(line, "22:13:20  crm  observe: waits for evidence that the new key is in use");
+    }
+}

@@ -1,0 +1,275 @@
+//! The daemon's end of the socket. Whatever a client does (hang, flood, talk garbage, go away), it costs at most its own connection.
+
+use std::fmt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use super::people::{Access, GROUP, Peer, People, give_to_group, supplementary};
+use super::wire::{Ask, LONGEST_LINE, Line, Refused, decode_ask};
+
+/// Connections at once.
+const CONNECTIONS: usize = 32;
+/// Of these, kept free for root and the daemon's own user.
+const RESERVED: usize = 8;
+/// A request must have come whole within this, and a line of the reply be taken.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Items that wait to be sent.
+const WAITING: usize = 64;
+
+/// Does what is asked for.
+#[async_trait]
+pub trait Handler: Send + Sync + 'static {
+    /// Answers one request. What it has begun it ends, also when nobody listens any more.
+    ///
+    /// # Errors
+    /// Why nothing was done, or what failed.
+    async fn handle(&self, ask: Ask, actor: &str, items: &Items) -> Result<Value, Refused>;
+}
+
+/// Where the items of an answer go.
+#[derive(Clone)]
+pub struct Items(mpsc::Sender<Value>);
+
+impl Items {
+    /// Items and their receiving end.
+    #[must_use]
+    pub fn channel() -> (Self, mpsc::Receiver<Value>) {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        (Self(sender), receiver)
+    }
+
+    /// Sends one item. Nobody listening is no fault.
+    pub async fn send(&self, item: &(impl Serialize + Sync)) {
+        if let Ok(item) = serde_json::to_value(item) {
+            // A receiver that is gone wants no more items.
+            let _gone = self.0.send(item).await;
+        }
+    }
+}
+
+/// Why the socket could not be opened.
+#[derive(Debug)]
+pub struct BindError {
+    /// The socket.
+    pub path: PathBuf,
+    /// What is wrong and what to do.
+    pub detail: String,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "control socket {}: {}", self.path.display(), self.detail)
+    }
+}
+
+impl std::error::Error for BindError {}
+
+/// The open socket. Its file is removed when it is dropped.
+pub struct Server {
+    listener: UnixListener,
+    access: Access,
+    _file: SocketFile,
+}
+
+/// The socket's file, removed with its owner as long as it is still the same file.
+struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if identity(&self.path).is_some_and(|identity| identity == self.identity) {
+            // Nothing depends on it: the next start replaces a stale file.
+            let _left = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
+
+impl Server {
+    /// Opens the socket at `path`: mode 0660, group `cutover` where there is one; without it only root and the daemon's own user may act. The file of a dead daemon is replaced.
+    /// The caller's umask must keep others out (077), so that the socket is closed from its first moment on.
+    ///
+    /// # Errors
+    /// A live daemon has it, something else stands there, or the system refuses.
+    pub async fn bind(path: &Path) -> Result<Self, BindError> {
+        let wrong = |detail: String| BindError { path: path.to_owned(), detail };
+        clear(path).await.map_err(&wrong)?;
+        let listener = UnixListener::bind(path).map_err(|error| wrong(refused(path, &error)))?;
+        let file = SocketFile { path: path.to_owned(), identity: identity(path).unwrap_or_default() };
+        let mut access = Access::own();
+        if let Some(group) = People::read().group(GROUP) {
+            match give_to_group(path, group) {
+                Ok(()) => access.group = Some(group),
+                Err(error) => warn!(group = GROUP, %error, "the control socket could not be given to the group: only root and the daemon's own user may act"),
+            }
+        }
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))
+            .map_err(|error| wrong(format!("its mode cannot be set ({error})")))?;
+        Ok(Self { listener, access, _file: file })
+    }
+
+    /// Serves until `shutdown`; then the requests under way are ended.
+    pub async fn serve(self, handler: Arc<dyn Handler>, shutdown: CancellationToken) {
+        let all = Arc::new(Semaphore::new(CONNECTIONS));
+        let others = Arc::new(Semaphore::new(CONNECTIONS - RESERVED));
+        let tasks = TaskTracker::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                () = shutdown.cancelled() => break,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of file descriptors, most likely: they come back when others are closed.
+                    warn!(%error, "a connection to the control socket was not accepted");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let connection = Connection { handler: Arc::clone(&handler), access: self.access };
+            let (all, others) = (Arc::clone(&all), Arc::clone(&others));
+            match stream.peer_cred() {
+                Ok(cred) => {
+                    let peer = Peer { uid: cred.uid(), gid: cred.gid(), pid: cred.pid() };
+                    let place = if self.access.is_own(peer) { Some(None) } else { others.try_acquire_owned().ok().map(Some) };
+                    match (place, all.try_acquire_owned()) {
+                        (Some(place), Ok(permit)) => drop(tasks.spawn(async move {
+                            connection.serve(stream, peer).await;
+                            drop((place, permit));
+                        })),
+                        _ => turn_away(&stream),
+                    }
+                }
+                Err(error) => debug!(%error, "the kernel does not say who connects"),
+            }
+        }
+        tasks.close();
+        tasks.wait().await;
+    }
+}
+
+/// Makes room for the socket: nothing there, or the socket of a daemon that is dead.
+async fn clear(path: &Path) -> Result<(), String> {
+    let found = match std::fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(refused(path, &error)),
+    };
+    if !found.file_type().is_socket() {
+        return Err("something that is no socket stands there; move it away or set `[daemon] control`".to_owned());
+    }
+    match UnixStream::connect(path).await {
+        Ok(_) => Err("a daemon answers there already; one socket serves one daemon".to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            info!(path = %path.display(), "the control socket of a dead daemon is replaced");
+            std::fs::remove_file(path).map_err(|error| format!("the socket of a dead daemon cannot be removed ({error})"))
+        }
+        Err(error) => Err(refused(path, &error)),
+    }
+}
+
+fn refused(path: &Path, error: &std::io::Error) -> String {
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return format!(
+            "the directory {} does not exist; the unit makes it with RuntimeDirectory=cutover, or set `[daemon] control`",
+            parent.display()
+        );
+    }
+    format!("cannot be opened ({error}); is {} the daemon's own?", parent.display())
+}
+
+/// Tells a client that there are too many, without waiting for it.
+fn turn_away(stream: &UnixStream) {
+    let line = Line::Refused(Refused::guard("too many connections to the control socket; try again in a moment")).encode();
+    // A client that does not take it is turned away all the same.
+    let _unread = stream.try_write(&line);
+}
+
+/// One accepted connection.
+struct Connection {
+    handler: Arc<dyn Handler>,
+    access: Access,
+}
+
+impl Connection {
+    async fn serve(&self, stream: UnixStream, peer: Peer) {
+        let (read, mut write) = stream.into_split();
+        let people = People::read();
+        if !self.access.allows(peer, &people, || supplementary(peer.pid)) {
+            info!(uid = peer.uid, "refused at the control socket");
+            let why = format!("{} may not act here: be root or in group {GROUP}", people.actor(peer.uid));
+            send(&mut write, &Line::Refused(Refused::guard(why))).await;
+            return;
+        }
+        let ask = match request(read).await {
+            Some(Ok(ask)) => ask,
+            Some(Err(refused)) => {
+                send(&mut write, &Line::Refused(refused)).await;
+                return;
+            }
+            None => return,
+        };
+        let actor = people.actor(peer.uid);
+        let (items, mut receiver) = Items::channel();
+        let answering = async {
+            let result = self.handler.handle(ask, &actor, &items).await;
+            drop(items);
+            match result {
+                Ok(done) => Line::Done(done),
+                Err(refused) => Line::Refused(refused),
+            }
+        };
+        let sending = async {
+            let mut listens = true;
+            while let Some(item) = receiver.recv().await {
+                // What was begun goes on when the client is gone; only the rest of its answer is dropped.
+                listens = listens && send(&mut write, &Line::Item(item)).await;
+            }
+            (write, listens)
+        };
+        let (last, (mut write, listens)) = tokio::join!(answering, sending);
+        if listens {
+            send(&mut write, &last).await;
+        }
+    }
+}
+
+/// The request of a connection; `None` when there is none and nobody to tell.
+async fn request(read: OwnedReadHalf) -> Option<Result<Ask, Refused>> {
+    let limit = u64::try_from(LONGEST_LINE).unwrap_or(u64::MAX);
+    let mut reader = BufReader::new(read.take(limit));
+    let mut line = Vec::new();
+    let whole = tokio::time::timeout(DEADLINE, tokio::io::AsyncBufReadExt::read_until(&mut reader, b'\n', &mut line)).await;
+    match whole {
+        Ok(Ok(0) | Err(_)) => None,
+        Ok(Ok(_)) if line.last() == Some(&b'\n') => Some(decode_ask(&line)),
+        Ok(Ok(_)) if line.len() >= LONGEST_LINE => Some(Err(Refused::usage("the request is longer than 64 KiB"))),
+        Ok(Ok(_)) => None,
+        Err(_) => Some(Err(Refused::usage("the request did not come within 10 s"))),
+    }
+}
+
+/// Sends one line; whether the client took it.
+async fn send(write: &mut OwnedWriteHalf, line: &Line) -> bool {
+    matches!(tokio::time::timeout(DEADLINE, write.write_all(&line.encode())).await, Ok(Ok(())))
+}
