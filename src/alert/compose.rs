@@ -121,7 +121,8 @@ fn held(matter: &Matter<'_>, why: &Why, still: Option<Stamp>) -> Composed {
     };
     let mut draft = draft(matter, kind, stage, shared, told);
     draft.severity = severity(matter);
-    draft.series = Some(Series { name: format!("{}/{}/held/{label}.{}", matter.policy, matter.rotation, since.0), place: days });
+    draft.series =
+        Some(Series { name: format!("{}/{}/held/{label}.{}", matter.policy, matter.rotation, since.0), place: days });
     if still.is_some() {
         draft.word = String::from("STILL HELD");
     }
@@ -131,8 +132,11 @@ fn held(matter: &Matter<'_>, why: &Why, still: Option<Stamp>) -> Composed {
 fn in_doubt(matter: &Matter<'_>, detail: &str, decide_at: Stamp) -> Composed {
     let account = clean(matter.account);
     let asked = matter.machine.mint.intent.as_ref().map_or(matter.at, |intent| intent.at);
-    let told =
-        Told { what: String::from("a new key may have been made"), happened: String::new(), cause: format!("{account}/{}", clean(detail)) };
+    let told = Told {
+        what: String::from("a new key may have been made"),
+        happened: String::new(),
+        cause: format!("{account}/{}", clean(detail)),
+    };
     let happened = format!(
         "cutover asked {account} for a new key at {} and got no usable answer: {}. Whether a key was made is not known. The same \
          request is not sent again.",

@@ -24,22 +24,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// After this the next pass looks at a channel that was still sending.
 const GLANCE: Span = Span::seconds(10);
 
-/// When the outbox is to be looked at again, unless a new alert is committed before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "what waits is only delivered by another pass"]
-pub enum Pause {
-    /// Not before this time.
-    Until(Stamp),
-    /// Nothing waits.
-    Idle,
-}
+/// When the outbox is to be looked at again.
+struct Pause(Stamp);
 
 impl Pause {
     fn sooner(&mut self, at: Stamp) {
-        *self = match *self {
-            Self::Until(until) => Self::Until(until.min(at)),
-            Self::Idle => Self::Until(at),
-        };
+        self.0 = self.0.min(at);
     }
 }
 
@@ -81,9 +71,8 @@ impl Shared {
     pub(super) fn for_others(&self, composed: &Composed, but: &str, at: Stamp) -> Option<AlertRow> {
         let channels = (self.channels)();
         let others: Vec<String> = channels.iter().map(|(name, _)| name.clone()).filter(|name| name != but).collect();
-        let takes = |name: &&String| {
-            channels.channel(name).is_some_and(|channel| channel.severity <= composed.message.severity)
-        };
+        let takes =
+            |name: &&String| channels.channel(name).is_some_and(|channel| channel.severity <= composed.message.severity);
         let chosen: Vec<String> = others.iter().filter(takes).cloned().collect();
         // That a channel is silent must not itself be lost to a channel's taste.
         let chosen = if chosen.is_empty() { others } else { chosen };
@@ -125,22 +114,18 @@ impl Courier {
     }
 
     /// One pass over the outbox. Every channel with something due is served on its own; the pass ends when all of them are through, at
-    /// the latest after 10 seconds, while a slow channel goes on by itself. Call it again at the pause's end or when an alert was
-    /// committed; calls do not overlap. Dropping the courier ends what is under way; it is sent again after the next start.
-    pub async fn deliver(&self) -> Pause {
+    /// the latest after 10 seconds, while a slow channel goes on by itself. Returns when the next pass is due
+    /// ([`Stamp::NEVER`]: nothing waits); an alert that is committed is due at once. Passes do not overlap. Dropping the courier ends
+    /// what is under way; it is sent again after the next start.
+    ///
+    /// # Errors
+    /// The ledger could not be read, in its own words: nothing was sent by this pass, and the next one may follow in some seconds.
+    pub async fn deliver(&self) -> Result<Stamp, String> {
         let now = self.shared.clock.now();
-        if self.remember().await.is_err() {
-            return Pause::Until(now.plus(GLANCE));
-        }
-        let rows = match self.shared.ledger.open_deliveries().await {
-            Ok(rows) => rows,
-            Err(error) => {
-                warn!(%error, "the outbox cannot be read");
-                return Pause::Until(now.plus(GLANCE));
-            }
-        };
+        self.remember().await?;
+        let rows = self.shared.ledger.open_deliveries().await.map_err(|error| error.to_string())?;
         let channels = (self.shared.channels)();
-        let mut pause = Pause::Idle;
+        let mut pause = Pause(Stamp::NEVER);
         let mut commit = Commit::default();
         let mut started = Vec::new();
         for (name, items) in self.by_channel(rows) {
@@ -162,7 +147,7 @@ impl Courier {
         }
         self.settle(commit, &mut pause, now).await;
         self.wait(started, &mut pause).await;
-        pause
+        Ok(pause.0)
     }
 
     fn by_channel(&self, rows: Vec<DeliveryRow>) -> BTreeMap<String, Vec<Item>> {
@@ -175,9 +160,9 @@ impl Courier {
     }
 
     /// What was known of failing channels before the last stop, once.
-    async fn remember(&self) -> Result<(), ()> {
+    async fn remember(&self) -> Result<(), String> {
         let remembered = self.shared.remembered.get_or_try_init(|| async {
-            let loaded = self.shared.ledger.load().await.map_err(|error| warn!(%error, "the outbox cannot be read"))?;
+            let loaded = self.shared.ledger.load().await.map_err(|error| error.to_string())?;
             let mut lines = self.shared.lines();
             for (note, value) in &loaded.notes {
                 if let Some((channel, line)) = Line::remembered(note, value) {
@@ -242,15 +227,16 @@ impl Courier {
         if open.is_empty() {
             return None;
         }
-        if line.until > now {
-            pause.sooner(line.until);
+        let until = line.waits_until(now);
+        if until > now {
+            pause.sooner(until);
             return None;
         }
         let sweep = std::mem::take(&mut line.sweep);
         line.told.retain(|_, told| now < told.plus(super::line::GATHER));
         let mut due = Vec::new();
         for item in open {
-            let from = line.not_before(&item, sweep);
+            let from = line.not_before(&item, sweep, now);
             if from <= now { due.push(item) } else { pause.sooner(from) }
         }
         if due.is_empty() {

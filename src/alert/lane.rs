@@ -38,7 +38,12 @@ impl Drop for Busy {
 }
 
 /// Sends the parcels. Returns when the channel is to be looked at again, if something is left.
-pub(super) async fn lane(shared: Arc<Shared>, channel: String, notifier: Arc<dyn Notifier>, parcels: Vec<Parcel>) -> Option<Stamp> {
+pub(super) async fn lane(
+    shared: Arc<Shared>,
+    channel: String,
+    notifier: Arc<dyn Notifier>,
+    parcels: Vec<Parcel>,
+) -> Option<Stamp> {
     let mut next = None;
     let mut sooner = |at: Stamp| next = Some(next.map_or(at, |next: Stamp| next.min(at)));
     // A channel that is known to fail is tried once, another one twice: the first message may be one that it never takes.

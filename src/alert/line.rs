@@ -86,10 +86,21 @@ impl Line {
         self.notifier = Some(Arc::clone(notifier));
     }
 
+    /// When the channel may be tried.
+    pub(super) fn waits_until(&self, now: Stamp) -> Stamp {
+        sane(self.until, now)
+    }
+
     /// When an alert may be sent.
-    pub(super) fn not_before(&self, item: &Item, sweep: bool) -> Stamp {
-        let gathered = self.told.get(&item.cause()).map_or(Stamp(0), |told| told.plus(GATHER));
-        let put_off = if sweep { Stamp(0) } else { item.not_before };
+    pub(super) fn not_before(&self, item: &Item, sweep: bool, now: Stamp) -> Stamp {
+        let told = self.told.get(&item.cause()).filter(|told| **told <= now);
+        let gathered = told.map_or(Stamp(0), |told| told.plus(GATHER));
+        let put_off = if sweep { Stamp(0) } else { sane(item.not_before, now) };
         put_off.max(gathered)
     }
+}
+
+/// No wait is longer than the longest: one that seems so was reckoned before the clock was set back, and is over.
+fn sane(at: Stamp, now: Stamp) -> Stamp {
+    if at > now.plus(Span::HOUR) { now } else { at }
 }

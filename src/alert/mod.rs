@@ -16,12 +16,13 @@ mod words;
 
 pub use channels::{Channel, Channels};
 pub use compose::message;
-pub use courier::{Courier, Pause, Trouble};
+pub use courier::{Courier, Trouble};
 pub use draft::Composed;
 pub use matter::Matter;
 pub use plain::{
     channel_failing, channel_recovered, clock_frozen, credential_expiring, idle_drift, overdue, reload_refused, test_alert,
 };
+pub use told::why_in_words;
 pub use ways::{Way, ways};
 
 #[cfg(test)]

@@ -51,7 +51,6 @@ impl Read {
 }
 
 impl Item {
-
     /// What it shares with alerts that are told in the same message.
     pub(super) fn cause(&self) -> String {
         self.fact("cause").map_or_else(|| self.alert.clone(), str::to_owned)
@@ -119,9 +118,9 @@ pub(super) fn parcels(items: Vec<Item>) -> Vec<Parcel> {
     for ((kind, _), group) in by_cause {
         by_kind.entry(kind).or_default().push(group);
     }
-    let groups = by_kind.into_values().flat_map(|groups| {
-        if groups.len() > FEW { vec![groups.into_iter().flatten().collect()] } else { groups }
-    });
+    let groups = by_kind
+        .into_values()
+        .flat_map(|groups| if groups.len() > FEW { vec![groups.into_iter().flatten().collect()] } else { groups });
     let mut parcels: Vec<Parcel> = groups.map(parcel).collect();
     parcels.sort_by_key(|parcel| {
         let tries = parcel.items.iter().map(|item| item.tries).min();
@@ -187,7 +186,9 @@ fn text(items: &[Item], number: &str, what: &str, same_cause: bool) -> String {
     let mut letter = Letter::default();
     letter.part("What happened");
     if same_cause {
-        letter.say(&format!("{number} have the same trouble: {what}. It is told here once; the first of them stands in full below."));
+        letter.say(&format!(
+            "{number} have the same trouble: {what}. It is told here once; the first of them stands in full below."
+        ));
     } else {
         letter.say(&format!("{number} wait for somebody, for several reasons. The first of them stands in full below."));
     }
@@ -214,7 +215,8 @@ fn entry(letter: &mut Letter, item: &Item, same_cause: bool) {
     let end = end.map(|end| format!(", grace ends {}", clean(end))).unwrap_or_default();
     letter.entry(&format!("{name}{what}{end}"));
     let ways = item.message.facts.get("ways").and_then(Value::as_array);
-    let command = ways.and_then(|ways| ways.iter().find_map(|way| way.get("command")?.as_str().filter(|command| !command.is_empty())));
+    let command =
+        ways.and_then(|ways| ways.iter().find_map(|way| way.get("command")?.as_str().filter(|command| !command.is_empty())));
     if let Some(command) = command {
         letter.command(&format!("  {}", clean(command)));
     }

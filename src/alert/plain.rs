@@ -41,11 +41,7 @@ pub fn overdue(environment: &str, policy: &str, was_due: Stamp, will_run: Stamp,
     draft.what = format!("was due {}", time(was_due));
     let ways = [
         way(format!("cutover rotate {policy}"), "Orders the rotation by hand, now.", ""),
-        way(
-            format!("cutover suspend {policy} --until DATE"),
-            "Puts it off.",
-            "The key grows older.",
-        ),
+        way(format!("cutover suspend {policy} --until DATE"), "Puts it off.", "The key grows older."),
     ];
     let mut letter = Letter::default();
     letter
@@ -59,24 +55,26 @@ pub fn overdue(environment: &str, policy: &str, was_due: Stamp, will_run: Stamp,
     draft.finish(letter, &ways, json!({ "policy": policy, "was_due": time(was_due), "will_run": time(will_run) }))
 }
 
-/// The credential of an account is dead, or will be at the next date; `days` is the threshold that was passed (14, 3, 1; 0 = now).
+/// The credential of an account ends at `expires_at`, which is not later than the next date `due`. `days` is the threshold before that
+/// date that has passed: 14, 3, 1; 0 = a rotation under way waits for it.
 #[must_use]
-pub fn credential_expiring(environment: &str, account: &str, expires_at: Stamp, days: u32, at: Stamp) -> Composed {
+pub fn credential_expiring(environment: &str, account: &str, expires_at: Stamp, due: Stamp, days: i64, at: Stamp) -> Composed {
     let account = clean(account);
     let dead = expires_at <= at;
     let mut draft = draft(environment, "credential-expiring", format!("{account}.{}.{days}", expires_at.0), "CREDENTIAL", at);
     draft.severity = if dead || days <= 1 { Severity::Critical } else { Severity::Warning };
-    draft.what = if dead { format!("the one for {account} has expired") } else { format!("the one for {account} ends {}", time(expires_at)) };
-    draft.cause = account.clone();
-    draft.series = Some(Series {
-        name: format!("credential/{account}/{}", expires_at.0),
-        place: 1_000_i64.saturating_sub(i64::from(days)),
-    });
-    let (tense, waits) = if dead {
-        ("ended", "Rotations at this account wait. They go on by themselves as soon as the reference yields a live credential.")
+    draft.what = if dead {
+        format!("the one for {account} has expired")
     } else {
-        ("ends", "A rotation after that waits, and goes on by itself as soon as the reference yields a live credential.")
+        format!("the one for {account} ends {}", time(expires_at))
     };
+    draft.cause = account.clone();
+    draft.series =
+        Some(Series { name: format!("credential/{account}/{}", expires_at.0), place: 1_000_i64.saturating_sub(days) });
+    let tense = if dead { "ended" } else { "ends" };
+    let next = if due > at { format!("The next date at this account is {}. ", beside(due, at)) } else { String::new() };
+    let waits =
+        "Rotations at this account wait while it is dead, and go on by themselves as soon as the reference yields a live one.";
     let ways = [
         way(
             "",
@@ -95,9 +93,10 @@ pub fn credential_expiring(environment: &str, account: &str, expires_at: Stamp, 
         .part("Where things stand")
         .say("The applications use the keys they have. Nobody is down because of this.")
         .part("What happens by itself")
-        .say(waits);
+        .say(&format!("{next}{waits}"));
     write_ways(&mut letter, &ways);
-    draft.finish(letter, &ways, json!({ "account": account, "expires_at": time(expires_at), "days": days }))
+    let facts = json!({ "account": account, "expires_at": time(expires_at), "due": time(due), "days": days });
+    draft.finish(letter, &ways, facts)
 }
 
 /// A channel has not accepted anything since `since`, and there is something to tell.
@@ -182,7 +181,8 @@ pub fn idle_drift(environment: &str, policy: &str, targets: &[String], at: Stamp
     draft.cause = String::from("idle");
     draft.series = Some(Series { name: format!("{policy}/drift"), place: day });
     let names: Vec<String> = targets.iter().map(|name| clean(name)).collect();
-    draft.what = format!("somebody else wrote {}", if names.len() == 1 { names[0].clone() } else { counted(names.len(), "target") });
+    draft.what =
+        format!("somebody else wrote {}", if names.len() == 1 { names[0].clone() } else { counted(names.len(), "target") });
     let ways = [
         way("", format!("The value is wrong: put the recorded one back in {}. cutover sees it by itself.", listed(&names)), ""),
         way(

@@ -37,8 +37,10 @@ pub(super) fn in_use(matter: &Matter<'_>) -> String {
     let (old, new) = (old_key(matter), new_key(matter));
     if let Some(Why::Drift { .. }) = machine.held.as_ref().map(|held| &held.why) {
         return format!(
-            "Which key the application uses is not known: it may read the foreign value. cutover took no key away: {}",
-            lower(&anybody_down(matter, &old))
+            "Which key the application uses is not known: it may read the foreign value. {}",
+            anybody_down(matter, &old)
+                .replace("nobody is down because of this", "cutover took none away")
+                .replace("Nobody is down because of this", "cutover took no key away")
         );
     }
     if not_surveyed(machine) {
@@ -52,7 +54,11 @@ pub(super) fn in_use(matter: &Matter<'_>) -> String {
         None if machine.new.is_some() => format!("The application uses {old}. No target holds {new} yet; it is sealed here."),
         None => format!("The application uses {old}."),
         Some(leg) if leg.deployed_at.is_some() => {
-            let proof = if leg.evidence(matter.plan) { "There is evidence that it is used." } else { "There is no evidence yet that it is used." };
+            let proof = if leg.evidence(matter.plan) {
+                "There is evidence that it is used."
+            } else {
+                "There is no evidence yet that it is used."
+            };
             format!("Every target holds {new} and every hook is done. {proof}")
         }
         Some(leg) => half_way(matter, leg, &old, &new),
@@ -93,7 +99,11 @@ fn anybody_down(matter: &Matter<'_>, old: &str) -> String {
         } else {
             "This provider cannot switch it on again."
         };
-        return format!("{} is switched off since {}: WHAT STILL USES IT IS DOWN. {undo}", capital(old), beside(off, matter.at));
+        return format!(
+            "{} is switched off since {}: WHAT STILL USES IT IS DOWN. {undo}",
+            capital(old),
+            beside(off, matter.at)
+        );
     }
     if machine.old_dead() {
         return match machine.cutover_at {
@@ -197,7 +207,9 @@ pub(super) fn by_itself(matter: &Matter<'_>) -> String {
     let mut said = match &machine.held {
         Some(held) if held.why.retries() => tries_again(matter),
         Some(held) if held.why == Why::Doubt => in_doubt(matter),
-        Some(_) if machine.retire.reactivate => String::from("cutover switches the old key on again. Then it waits for a person."),
+        Some(_) if machine.retire.reactivate => {
+            String::from("cutover switches the old key on again. Then it waits for a person.")
+        }
         Some(_) => String::from("Nothing: it waits for a person."),
         None => goes_on(matter).to_owned(),
     };
@@ -238,7 +250,9 @@ fn in_doubt(matter: &Matter<'_>) -> String {
         cutover_machine::Due::Call(_) => dead_look("now"),
         _ => match sees_death_at(matter) {
             Some(at) => dead_look(&format!("at {}", beside(at, matter.at))),
-            None => String::from("Nothing: nothing more can be looked at, and cutover never mints in doubt. It waits for a person."),
+            None => {
+                String::from("Nothing: nothing more can be looked at, and cutover never mints in doubt. It waits for a person.")
+            }
         },
     }
 }

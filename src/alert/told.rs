@@ -18,6 +18,12 @@ pub(super) struct Told {
     pub cause: String,
 }
 
+/// What happened, in one to three sentences: for `status` and wherever else a hold is explained without the whole message.
+#[must_use]
+pub fn why_in_words(matter: &Matter<'_>, held_for: &Why) -> String {
+    why(matter, held_for).happened
+}
+
 /// Why it is held.
 pub(super) fn why(matter: &Matter<'_>, why: &Why) -> Told {
     let account = clean(matter.account);
@@ -52,7 +58,10 @@ pub(super) fn why(matter: &Matter<'_>, why: &Why) -> Told {
         },
         Why::Look(detail) => Told {
             what: format!("{account} does not answer what must be known"),
-            happened: format!("cutover must look something up at {account} before it goes on, and cannot: {}.", sentence(detail)),
+            happened: format!(
+                "cutover must look something up at {account} before it goes on, and cannot: {}.",
+                sentence(detail)
+            ),
             cause: format!("{account}/{}", clean(detail)),
         },
     }
@@ -146,7 +155,10 @@ fn places(matter: &Matter<'_>, why: &Why) -> Told {
             let names: Vec<String> = targets.iter().map(|place| target(matter, *place)).collect();
             let hold = if names.len() == 1 { "holds" } else { "hold" };
             Told {
-                what: format!("somebody else wrote {}", if names.len() == 1 { names[0].clone() } else { counted(names.len(), "target") }),
+                what: format!(
+                    "somebody else wrote {}",
+                    if names.len() == 1 { names[0].clone() } else { counted(names.len(), "target") }
+                ),
                 happened: format!(
                     "{} {hold} a value that is neither this rotation's nor the one recorded as current: somebody else wrote it. \
                      cutover touches nothing while that is so.",

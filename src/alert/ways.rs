@@ -4,13 +4,13 @@ use cutover_machine::event::{Event, Order};
 use cutover_machine::plan::{ReRotate, VerifyKind};
 use cutover_machine::state::{End, Phase, Why};
 use cutover_machine::{Due, Now, Question, Span, decide, due};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Matter;
 use super::standing::clock_runs;
 
 /// One way out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Way {
     /// The command to paste; empty where it is done outside cutover.
     pub command: String,
@@ -271,7 +271,9 @@ fn abandon(matter: &Matter<'_>) -> Offer {
             String::from("The key is not rotated before its next date."),
         ),
         _ if written => (
-            String::from("Goes back: writes the key from before to every target, redeploys, and ends the new key once that is proven."),
+            String::from(
+                "Goes back: writes the key from before to every target, redeploys, and ends the new key once that is proven.",
+            ),
             String::from("The application is redeployed once more, and the key is not rotated before its next date."),
         ),
         _ => (

@@ -37,11 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(58);
 pub async fn run(json: bool) -> Result<(), String> {
     let mut voice = if json { Voice::silent() } else { Voice::aloud() };
     let summary = play(&mut voice).await?;
-    if json {
-        Voice::aloud().line(&summary.to_json().to_string())
-    } else {
-        summary.tell(&mut voice)
-    }
+    if json { Voice::aloud().line(&summary.to_json().to_string()) } else { summary.tell(&mut voice) }
 }
 
 /// Plays the scenes and takes everything down again, whatever came of them.
@@ -50,16 +46,15 @@ async fn play(voice: &mut Voice) -> Result<Summary, String> {
     let mut ended = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupted = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut stage = Stage::set().await?;
+    let said = |text: &str| Err(Some(text.to_owned()));
     let result = tokio::select! {
-        result = scenes(&mut stage, voice) => result,
-        _ = ended.recv() => Err("ended by a signal; nothing is left behind".to_owned()),
-        _ = interrupted.recv() => Err("interrupted; nothing is left behind".to_owned()),
-        () = tokio::time::sleep(PATIENCE) => Err(String::new()),
+        result = scenes(&mut stage, voice) => result.map_err(Some),
+        _ = ended.recv() => said("ended by a signal; nothing is left behind"),
+        _ = interrupted.recv() => said("interrupted; nothing is left behind"),
+        () = tokio::time::sleep(PATIENCE) => Err(None),
     };
-    let result = match result {
-        Err(late) if late.is_empty() => Err(format!("the story did not end within {} seconds: {}", PATIENCE.as_secs(), stage.standing())),
-        other => other,
-    };
+    let late = |stage: &Stage| format!("the story did not end within {} seconds: {}", PATIENCE.as_secs(), stage.standing());
+    let result = result.map_err(|why| why.unwrap_or_else(|| late(&stage)));
     let struck = stage.strike().await;
     let summary = result?;
     struck.map(|()| summary)

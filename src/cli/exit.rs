@@ -44,13 +44,15 @@ pub struct Failure {
     pub exit: Exit,
     /// For the person who typed it; may have several lines.
     pub text: String,
+    /// What is wrong with a file, one `file:line:column: key: wrong: right` each.
+    pub problems: Vec<String>,
 }
 
 impl Failure {
     /// A failure with this status.
     #[must_use]
     pub fn new(exit: Exit, text: impl Into<String>) -> Self {
-        Self { exit, text: text.into() }
+        Self { exit, text: text.into(), problems: Vec::new() }
     }
 }
 

@@ -116,10 +116,11 @@ impl Cli {
             if common.json {
                 let document = serde_json::json!({
                     "version": 1,
-                    "error": { "exit": failure.exit as u8, "reason": failure.text },
+                    "error": { "exit": failure.exit as u8, "reason": failure.text, "problems": failure.problems },
                 });
                 screen::print_json(&document, false);
             }
+            failure.problems.iter().for_each(|problem| screen::tell(problem));
             screen::tell(&format!("cutover: {}", failure.text));
             failure.exit
         })

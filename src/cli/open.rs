@@ -26,9 +26,21 @@ pub fn lines(problems: &[Problem]) -> Vec<String> {
 /// # Errors
 /// Everything that is wrong with a definition.
 pub fn catalog(clock: &Arc<WallClock>) -> Result<Catalog, Vec<Problem>> {
+    Catalog::open(around(clock), Path::new(DEFINITIONS))
+}
+
+/// The catalogue with the shipped definitions alone.
+///
+/// # Errors
+/// As [`catalog`].
+pub fn shipped(clock: &Arc<WallClock>) -> Result<Catalog, Vec<Problem>> {
+    // A path below a file names no directory, whatever is on the disk.
+    Catalog::open(around(clock), Path::new("/dev/null/none"))
+}
+
+fn around(clock: &Arc<WallClock>) -> Surroundings {
     let clock = Arc::<WallClock>::clone(clock);
-    let around = Surroundings { references: Arc::new(References::from_environment()), clock };
-    Catalog::open(around, Path::new(DEFINITIONS))
+    Surroundings { references: Arc::new(References::from_environment()), clock }
 }
 
 /// Catalogue and configuration.
@@ -45,9 +57,8 @@ pub fn config(file: &Path, clock: &Arc<WallClock>) -> Result<(Config, Catalog), 
 #[must_use]
 pub fn wrong(file: &Path, problems: &[Problem]) -> Failure {
     let count = super::words::counted(problems.len(), "problem", "problems");
-    let mut text = lines(problems);
-    text.push(format!("{}: not usable: {count}", file.display()));
-    Failure::new(Exit::Usage, text.join("\n"))
+    let text = format!("{}: not usable: {count}", file.display());
+    Failure { problems: lines(problems), ..Failure::new(Exit::Usage, text) }
 }
 
 /// The ledger of a configuration.

@@ -225,9 +225,9 @@ mod tests {
         let screen = Screen::plain();
         let text = screen.render(&screen.table(&["POLICY", "PHASE", "WAITS FOR"], &rows()));
         let expected = "\
-POLICY        PHASE     WAITS FOR
-crm           observe   evidence that the new key is in use
-payments-eu   idle
+POLICY       PHASE    WAITS FOR
+crm          observe  evidence that the new key is in use
+payments-eu  idle
 ";
         assert_eq!(text, expected);
     }

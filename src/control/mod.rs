@@ -7,6 +7,8 @@
 mod client;
 pub mod people;
 mod server;
+#[cfg(test)]
+mod tests;
 mod verbs;
 pub mod weigh;
 pub mod wire;

@@ -17,6 +17,7 @@ mod run;
 mod shared;
 mod snapshot;
 mod status;
+mod step;
 mod story;
 mod survey;
 mod targets;

@@ -18,6 +18,7 @@ mod decide;
 mod doubt;
 mod due;
 pub mod event;
+mod leg;
 mod legs;
 mod minting;
 mod orders;

@@ -74,9 +74,9 @@ impl Wrapd {
     ///
     /// # Panics
     /// When no loopback port can be had; [`Wrapd::try_start`] says so instead.
-    #[expect(clippy::expect_used, reason = "a machine without a free loopback port cannot run any double")]
+    #[expect(clippy::panic, reason = "a machine without a free loopback port cannot run any double")]
     pub async fn start(clock: Arc<dyn Clock>) -> Self {
-        Self::try_start(clock).await.expect("a free port on 127.0.0.1")
+        Self::try_start(clock).await.unwrap_or_else(|error| panic!("no free port on 127.0.0.1: {error}"))
     }
 
     /// Starts one on a free port of 127.0.0.1.

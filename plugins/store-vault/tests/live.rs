@@ -31,6 +31,7 @@ async fn configure_cas_required(server: &Server) {
         if server.ask("POST", "kv/team/config", json!({"cas_required": true})).await.0 == 204 {
             return;
         }
+        // Between two looks: the condition decides, not the span.
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
     panic!("the mount does not come up");
@@ -162,6 +163,7 @@ async fn a_token_that_died_is_replaced_by_a_fresh_login() {
         if server.token(&first).await.is_null() {
             break;
         }
+        // Between two looks: the condition decides, not the span.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(server.token(&first).await.is_null(), "the token does not die");
@@ -234,6 +236,7 @@ async fn tls_trusts_the_given_ca_only_and_a_sealed_server_is_told() {
         if server.ask("GET", "secret/config", Value::Null).await.0 == 200 {
             break;
         }
+        // Between two looks: the condition decides, not the span.
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
     done(store.prove(&target("apps/crm")).await);

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use cutover_api::{Severity, Span, Stamp};
-use cutover_machine::event::{Answer, Class, Event, Fact};
 use cutover_machine::Effect;
+use cutover_machine::event::{Answer, Class, Event, Fact};
 
 use super::outbox::{Hand, Mood, Outbox, Post, Standing, courier};
 use super::story::{START, Story, grace_plan, overlap_plan, refused};
-use crate::alert::{Composed, Courier, Matter, Pause, message, overdue, test_alert};
+use crate::alert::{Composed, Courier, Matter, message, overdue, test_alert};
 
 fn seconds(n: i64) -> Span {
     Span::seconds(n)
@@ -18,13 +18,12 @@ fn seconds(n: i64) -> Span {
 /// Passes and waits until nothing is due before `until`.
 async fn pass_until(courier: &Courier, clock: &Hand, until: Stamp) {
     for _ in 0..100_000 {
-        match courier.deliver().await {
-            Pause::Until(at) if at < until => clock.set(at.max(cutover_api::Clock::now(clock))),
-            Pause::Until(_) | Pause::Idle => {
-                clock.set(until);
-                return;
-            }
+        let next = courier.deliver().await.expect("read");
+        if next >= until {
+            clock.set(until);
+            return;
         }
+        clock.set(next.max(cutover_api::Clock::now(clock)));
     }
     panic!("it never comes to rest");
 }
@@ -59,9 +58,7 @@ fn last_fact(story: &Story) -> Fact {
     let last = story.told.last().expect("told");
     let grace = story.machine.grace.clone().expect("armed");
     match (last.message.kind.as_str(), last.stage.split('.').next()) {
-        ("grace-ending", Some(percent)) => {
-            Fact::GraceEnding { percent: percent.parse().expect("percent"), end: grace.end }
-        }
+        ("grace-ending", Some(percent)) => Fact::GraceEnding { percent: percent.parse().expect("percent"), end: grace.end },
         ("grace-ended", _) => Fact::GraceEnded { end: grace.end },
         _ => {
             let held = story.machine.held.clone().expect("held");
@@ -89,7 +86,7 @@ async fn what_is_refused_is_tried_again_and_accepted_once() {
     ops.mood(Mood::Accepts);
     let _ = courier.deliver().await;
     assert_eq!(outbox.standing(&alert.message.id, "ops").0, Standing::Accepted);
-    assert_eq!(courier.deliver().await, Pause::Idle);
+    assert_eq!(courier.deliver().await, Ok(Stamp::NEVER));
     assert_eq!(ops.subjects(), ["[cutover prod] OVERDUE my-crm: was due 2026-11-21 03:05 UTC"]);
 }
 
@@ -100,13 +97,15 @@ async fn a_channel_that_hangs_delays_no_other() {
     let courier = courier(&outbox, &clock, &[("stuck", &stuck), ("fine", &fine)]);
     let first = test_alert("prod", START);
     outbox.put(&first, &["stuck", "fine"], START).await;
-    assert_eq!(courier.deliver().await, Pause::Until(START.plus(seconds(10))));
+    assert_eq!(courier.deliver().await, Ok(START.plus(seconds(10))));
     assert_eq!(fine.subjects().len(), 1);
+    assert_eq!(outbox.standing(&first.message.id, "stuck").1, 0, "the pass ended while the channel still hangs");
     let second = overdue("prod", "my-crm", START, START, START);
     outbox.put(&second, &["stuck", "fine"], START).await;
     let _ = courier.deliver().await;
     assert_eq!(fine.subjects().len(), 2, "the other channel is served while the first one hangs");
     assert_eq!(stuck.tried(), 1, "one send at a time a channel");
+    // Paused time: it is moved past the send's deadline.
     tokio::time::sleep(std::time::Duration::from_secs(300)).await;
     assert_eq!(outbox.standing(&first.message.id, "stuck").1, 1, "the hanging send was given up");
     stuck.mood(Mood::Accepts);
@@ -146,7 +145,7 @@ async fn a_cause_that_was_told_just_now_is_gathered() {
     for n in 0..50 {
         outbox.put(&alerts_of(&format!("p{n}"), 1)[0].0, &["ops"], START).await;
         clock.set(START.plus(seconds(n)));
-        assert_eq!(courier.deliver().await, Pause::Until(START.plus(seconds(120))));
+        assert_eq!(courier.deliver().await, Ok(START.plus(seconds(120))));
     }
     assert_eq!(ops.subjects().len(), 1);
     clock.set(START.plus(seconds(120)));
@@ -293,6 +292,35 @@ async fn an_alert_with_a_clock_against_it_is_tried_every_minute() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_channel_that_accepts_again_gets_at_once_what_was_put_off() {
+    let (outbox, clock, ops) = (Arc::new(Outbox::default()), Hand::at(START), Post::new(Mood::Down));
+    outbox.put(&overdue("prod", "my-crm", START, START, START), &["ops"], START).await;
+    let before = courier(&outbox, &clock, &[("ops", &ops)]);
+    pass_until(&before, &clock, START.plus(Span::minutes(20))).await;
+    drop(before);
+    ops.mood(Mood::Accepts);
+    let after = courier(&outbox, &clock, &[("ops", &ops)]);
+    outbox.put(&test_alert("prod", START), &["ops"], START).await;
+    let now = START.plus(Span::minutes(20));
+    assert_eq!(after.deliver().await, Ok(now), "the older alert is put off further than this");
+    assert_eq!(ops.subjects().len(), 1);
+    let _ = after.deliver().await;
+    assert_eq!((ops.subjects().len(), outbox.open()), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_silences_nothing() {
+    let (outbox, clock, ops) = (Arc::new(Outbox::default()), Hand::at(START.plus(Span::hours(48))), Post::new(Mood::Down));
+    let courier = courier(&outbox, &clock, &[("ops", &ops)]);
+    outbox.put(&overdue("prod", "my-crm", START, START, START), &["ops"], START).await;
+    let _ = courier.deliver().await;
+    clock.set(START);
+    ops.mood(Mood::Accepts);
+    let _ = courier.deliver().await;
+    assert_eq!((ops.subjects().len(), outbox.open()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_ledger_could_not_write_is_not_sent_again() {
     let (outbox, clock, ops) = (Arc::new(Outbox::default()), Hand::at(START), Post::new(Mood::Accepts));
     let courier = courier(&outbox, &clock, &[("ops", &ops)]);
@@ -316,7 +344,7 @@ async fn what_waits_for_a_channel_that_is_gone_goes_to_the_others() {
     let _ = nobody.deliver().await;
     assert_eq!(outbox.open(), 1, "with nobody to tell it waits");
     let courier = courier(&outbox, &clock, &[("ops", &ops)]);
-    assert_eq!(courier.deliver().await, Pause::Until(START));
+    assert_eq!(courier.deliver().await, Ok(START));
     let _ = courier.deliver().await;
     assert_eq!((ops.subjects(), outbox.open()), (vec![alert.message.subject], 0));
 }

@@ -38,9 +38,7 @@ fn same(name: &str, composed: &Composed, expected: &str) {
 #[test]
 fn a_reply_that_is_lost_is_told_at_once() {
     let mut story = Story::begin(grace_plan());
-    let lost = |effect: &Effect| {
-        (*effect == Effect::Mint).then(|| Event::Replied(unsure("mint: effect unknown (timeout)")))
-    };
+    let lost = |effect: &Effect| (*effect == Effect::Mint).then(|| Event::Replied(unsure("mint: effect unknown (timeout)")));
     golden!("doubt-looking", story.until_told(lost));
     golden!("doubt-held", story.until_told(lost));
     golden!("grace-ending-50-doubt", story.until_told(lost));
@@ -68,7 +66,10 @@ fn a_hook_that_fails() {
 #[test]
 fn a_foreign_value() {
     let mut story = Story::begin(overlap_plan());
-    while !matches!(cutover_machine::due(&story.machine, &story.plan, Now::open(story.now)), cutover_machine::Due::Call(Effect::Hook { .. })) {
+    while !matches!(
+        cutover_machine::due(&story.machine, &story.plan, Now::open(story.now)),
+        cutover_machine::Due::Call(Effect::Hook { .. })
+    ) {
         step(&mut story);
     }
     story.event(Event::Guarded(vec![Holding { readable: true, during: false, settled: false, known: false }]));
@@ -101,7 +102,9 @@ fn an_old_key_that_is_still_used() {
         match cutover_machine::due(&story.machine, &story.plan, Now::open(story.now)) {
             cutover_machine::Due::Call(Effect::Watch { verifies, .. }) => {
                 now = now.max(story.now);
-                story.event(story.watched(&verifies, Use::At(story.now, Some(String::from("10.0.0.7\n\n    cutover abandon my-crm")))));
+                story.event(
+                    story.watched(&verifies, Use::At(story.now, Some(String::from("10.0.0.7\n\n    cutover abandon my-crm")))),
+                );
                 story.now = story.now.plus(Span::seconds(1));
             }
             _ => step(&mut story),
@@ -135,7 +138,8 @@ fn a_mint_that_is_refused() {
 fn a_preflight_that_fails() {
     let mut story = Story::begin(overlap_plan());
     let bad = |effect: &Effect| {
-        (*effect == Effect::Survey).then(|| Event::Surveyed(Err(String::from("vault:apps/crm cannot be read: auth (status 403)"))))
+        (*effect == Effect::Survey)
+            .then(|| Event::Surveyed(Err(String::from("vault:apps/crm cannot be read: auth (status 403)"))))
     };
     golden!("held-preflight", story.until_told(bad));
 }
@@ -184,9 +188,12 @@ fn a_person_is_asked_to_confirm() {
 fn matters_without_a_rotation() {
     let later = |hours| START.plus(Span::hours(hours));
     golden!("overdue", overdue("prod", "my-crm", later(-30), later(20), START));
-    golden!("credential-expiring", credential_expiring("prod", "bondi", later(72), 3, START));
-    golden!("credential-expired", credential_expiring("prod", "bondi", later(-1), 0, START));
-    golden!("channel-failing", channel_failing("prod", "ops", "connect: nothing listens at smtp.example.com:587", later(-25), START));
+    golden!("credential-expiring", credential_expiring("prod", "bondi", later(60), later(71), 3, START));
+    golden!("credential-expired", credential_expiring("prod", "bondi", later(-1), START, 0, START));
+    golden!(
+        "channel-failing",
+        channel_failing("prod", "ops", "connect: nothing listens at smtp.example.com:587", later(-25), START)
+    );
     golden!("clock-frozen", clock_frozen("prod", -7_200_000, START));
     golden!("idle-drift", idle_drift("prod", "my-crm", &[String::from("vault:apps/crm"), String::from("env:crm.env")], START));
     let problems = [String::from("cutover.toml:12:1: policy.my-crm.grcae: unknown key: did you mean \"grace\"?")];
@@ -201,7 +208,8 @@ fn the_same_hold_has_one_id_and_a_new_one_another() {
     story.until_told(lost);
     let first = story.until_told(lost);
     story.now = story.now.plus(Span::minutes(5));
-    let again = decide(Event::Ordered(cutover_machine::event::Order::Resume), &story.machine, &story.plan, Now::open(story.now));
+    let again =
+        decide(Event::Ordered(cutover_machine::event::Order::Resume), &story.machine, &story.plan, Now::open(story.now));
     let again = again.expect("held").next;
     assert!(again.held.is_some(), "nothing new can be looked at");
     story.machine = again;

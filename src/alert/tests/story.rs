@@ -3,7 +3,8 @@
 use cutover_api::Stamp;
 use cutover_machine::event::{Answer, Class, Fact, Holding, Minted, Refused, Sight, Survey, Use, Uses, Watched};
 use cutover_machine::plan::{
-    Declares, GraceOffer, HookPlan, LastUsed, Lifecycle, NullUse, ProviderFacts, ReRotate, TargetPlan, Verbs, VerifyKind, VerifyPlan,
+    Declares, GraceOffer, HookPlan, LastUsed, Lifecycle, NullUse, ProviderFacts, ReRotate, TargetPlan, Verbs, VerifyKind,
+    VerifyPlan,
 };
 use cutover_machine::state::Key;
 use cutover_machine::{Due, Effect, Event, Now, Plan, Rotation, Span, decide, due};
@@ -28,7 +29,8 @@ pub fn grace_plan() -> Plan {
 /// A provider without a clock: we revoke the old key, whose last use can be seen.
 pub fn overlap_plan() -> Plan {
     let last_used = LastUsed { granularity: Span::minutes(1), lag: Span::minutes(1), null: NullUse::Unknown };
-    let declares = Declares { re_rotate: ReRotate::KeepsAll, last_used: Some(last_used), settle: Span::ZERO, ..Declares::default() };
+    let declares =
+        Declares { re_rotate: ReRotate::KeepsAll, last_used: Some(last_used), settle: Span::ZERO, ..Declares::default() };
     plan(Lifecycle::Overlap, declares, Verbs { list: true, probe: true, revoke: true, ..Verbs::default() })
 }
 

@@ -44,16 +44,8 @@ fn whys() -> Vec<Why> {
     ]
 }
 
-const PHASES: [Phase; 8] = [
-    Phase::Preflight,
-    Phase::Mint,
-    Phase::Doubt,
-    Phase::Stage,
-    Phase::Deploy,
-    Phase::Observe,
-    Phase::Settle,
-    Phase::Retire,
-];
+const PHASES: [Phase; 8] =
+    [Phase::Preflight, Phase::Mint, Phase::Doubt, Phase::Stage, Phase::Deploy, Phase::Observe, Phase::Settle, Phase::Retire];
 
 fn plans() -> Vec<Plan> {
     let mut plans = Vec::new();
@@ -134,7 +126,12 @@ fn every_way_offered_is_taken() {
                     for way in ways.iter().filter(|way| !way.command.is_empty()) {
                         let Some(order) = order(&way.command) else { continue };
                         let taken = decide(Event::Ordered(order), &rotation, &plan, Now::open(story.now));
-                        assert!(taken.is_ok(), "{label:?} in {phase:?} ({variant}): {} is refused: {:?}", way.command, taken.err());
+                        assert!(
+                            taken.is_ok(),
+                            "{label:?} in {phase:?} ({variant}): {} is refused: {:?}",
+                            way.command,
+                            taken.err()
+                        );
                         assert!(way.command.ends_with(" --rotation rot_abc"), "{}", way.command);
                         assert!(!way.does.is_empty());
                         seen += 1;

@@ -100,6 +100,11 @@ impl App {
         state.consumer = None;
     }
 
+    /// It was started and not ended.
+    pub(super) async fn runs(&self) -> bool {
+        self.state.lock().await.consumer.is_some()
+    }
+
     /// Restarts are refused while it is frozen.
     pub(super) async fn freeze(&self, frozen: bool) {
         self.state.lock().await.frozen = frozen;

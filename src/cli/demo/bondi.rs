@@ -1,6 +1,6 @@
 //! Scene 2: the reply of the one call that makes a key is lost, at a provider where nothing can be looked up.
 
-use cutover_api::Clock;
+use cutover_api::{Clock, Span};
 use cutover_fake::{CallKind, Fault, How};
 use cutover_machine::event::Order;
 
@@ -38,12 +38,15 @@ pub(super) async fn play(stage: &mut Stage, voice: &mut Voice) -> Result<Scene, 
     }
     voice.at(
         stage.clock.now(),
-        &format!("The CRM still works with the old token: {} calls, {} refused. One rotation was asked for, and no other.", held.calls, held.refused),
+        &format!(
+            "The CRM still works with the old token: {} calls, {} refused. One rotation was asked for, and no other.",
+            held.calls, held.refused
+        ),
     )?;
     way_out(stage, voice, &mut thread).await?;
     let scene = Scene::end("Bondi", thread, &app).await?;
-    if stage.bondi.mints() != 2 || scene.thread.held != ["doubt"] {
-        return Err("scene Bondi: it was not held with a doubt once, or minted without an order".to_owned());
+    if stage.bondi.mints() != 2 || scene.thread.held != ["doubt"] || scene.paused == Span::ZERO {
+        return Err("scene Bondi: it was not held with a doubt once, or another key was asked for without an order".to_owned());
     }
     voice.at(
         stage.clock.now(),

@@ -128,7 +128,9 @@ async fn request(stream: &mut TcpStream) -> io::Result<Option<(String, String, V
     let mut lines = head.lines();
     let mut words = lines.next().unwrap_or_default().split(' ');
     let (Some(method), Some(path)) = (words.next(), words.next()) else { return Ok(None) };
-    let header = |line: &str| line.split_once(':').filter(|(name, _)| name.eq_ignore_ascii_case("content-length"))?.1.trim().parse().ok();
+    let header = |line: &str| {
+        line.split_once(':').filter(|(name, _)| name.eq_ignore_ascii_case("content-length"))?.1.trim().parse().ok()
+    };
     let length: usize = lines.find_map(header).unwrap_or(0);
     if length > LONGEST {
         return Ok(None);

@@ -68,10 +68,15 @@ impl Thread {
         let mut waiting = Vec::new();
         loop {
             let told = self.told;
-            for row in self.rows(stage).await?.iter().filter(|row| row.seq > told) {
+            let rows = if seen { Vec::new() } else { self.rows(stage).await? };
+            for row in rows.iter().filter(|row| row.seq > told) {
                 self.tell(stage, voice, &row.entry, kind).await?;
-                seen |= row.entry.kind == kind;
                 self.told = row.seq;
+                // What came after it belongs to the next part of the story.
+                if row.entry.kind == kind {
+                    seen = true;
+                    break;
+                }
             }
             // What an alert is about is told before it.
             while let Ok(message) = stage.alerts.try_recv() {
@@ -126,7 +131,7 @@ impl Thread {
         let app = stage.app(&self.policy)?;
         match fact.kind {
             "written" => voice.more(&app.file())?,
-            "evidence" | "old-dead" => {
+            "evidence" | "old-dead" if app.runs().await => {
                 let tally = app.tally().await;
                 voice.more(&format!("(the application so far: {} calls, {} refused)", tally.calls, tally.refused))?;
             }

@@ -26,7 +26,8 @@ pub(super) async fn play(stage: &mut Stage, voice: &mut Voice) -> Result<Scene, 
     let old = app.fingerprints().await;
     let mut thread = Thread::start(stage, POLICY).await?;
     thread.until(stage, voice, "deployed").await?;
-    voice.more("Now it must be seen that the new key is used, and that nobody used the old one for six hours. (Time flies.)")?;
+    voice
+        .more("Now it must be seen that the new key is used, and that nobody used the old one for six hours. (Time flies.)")?;
     thread.lapse(stage, voice, LAPSE, "cutover", None).await?;
     thread.until(stage, voice, "deployed").await?;
     voice.more("The same again, now that the old key stands nowhere any more.")?;

@@ -72,7 +72,8 @@ impl Stage {
         });
         let around = Surroundings { references: Arc::new(References::from_environment()), clock: Arc::clone(&time) };
         let catalog = Catalog::open(around, &dir.path().join("providers")).map_err(|problems| joined(&problems))?;
-        let config = cutover_config::parse(&[("cutover.toml".to_owned(), text)], &catalog).map_err(|problems| joined(&problems))?;
+        let config =
+            cutover_config::parse(&[("cutover.toml".to_owned(), text)], &catalog).map_err(|problems| joined(&problems))?;
         let apps = providers.apps(dir.path(), &time);
         let (mail, alerts) = mpsc::unbounded_channel();
         let desk = Desk::serve(listener, apps.clone(), mail);
@@ -95,7 +96,9 @@ impl Stage {
     /// Where every rotation stands, in a few words.
     pub(super) fn standing(&self) -> String {
         let all = self.engine.status(&Selector::default()).into_iter();
-        let words = all.map(|one| format!("{} is in {}, waits for {}", one.policy, one.phase, one.waits_for.as_deref().unwrap_or("nothing")));
+        let words = all.map(|one| {
+            format!("{} is in {}, waits for {}", one.policy, one.phase, one.waits_for.as_deref().unwrap_or("nothing"))
+        });
         words.collect::<Vec<_>>().join("; ")
     }
 
@@ -177,7 +180,12 @@ async fn open_ledger(dir: &Path, now: Stamp) -> Result<SqliteLedger, String> {
 }
 
 /// The engine; nothing starts by the schedule, whatever the date is.
-async fn start(config: Config, catalog: Catalog, ledger: Arc<dyn Ledger>, clock: Arc<dyn EngineClock>) -> Result<Engine, String> {
+async fn start(
+    config: Config,
+    catalog: Catalog,
+    ledger: Arc<dyn Ledger>,
+    clock: Arc<dyn EngineClock>,
+) -> Result<Engine, String> {
     let policies: Vec<String> = config.policies.keys().cloned().collect();
     Engine::start_quiet(config, catalog, ledger, clock, &policies).await
 }

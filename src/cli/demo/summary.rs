@@ -78,16 +78,27 @@ impl Summary {
     /// As a table, and where to go from here.
     pub(super) fn tell(&self, voice: &mut Voice) -> Result<(), String> {
         voice.line("")?;
-        voice.line(&format!("{:<10}{:<8}{:>8}{:>9}{:>10}{:>8}   held for", "", "ended", "calls", "refused", "unserved", "alerts"))?;
+        voice.line(&format!(
+            "{:<10}{:<7}{:>7}{:>9}{:>12}{:>8}{:>8}   held for",
+            "", "ended", "calls", "refused", "unanswered", "paused", "alerts"
+        ))?;
         for scene in &self.scenes {
             let Tally { calls, refused, failed, .. } = scene.tally;
             let held = if scene.thread.held.is_empty() { "-".to_owned() } else { scene.thread.held.join(", ") };
+            let paused = if scene.paused == Span::ZERO { "-".to_owned() } else { scene.paused.to_string() };
             let (ended, alerts) = (scene.ended(), scene.thread.alerts.len());
-            voice.line(&format!("{:<10}{ended:<8}{calls:>8}{refused:>9}{failed:>10}{alerts:>8}   {held}", scene.name))?;
+            voice.line(&format!(
+                "{:<10}{ended:<7}{calls:>7}{refused:>9}{failed:>12}{paused:>8}{alerts:>8}   {held}",
+                scene.name
+            ))?;
         }
         let (calls, refused) = (self.sum(|scene| scene.tally.calls), self.sum(|scene| scene.tally.refused));
         voice.line("")?;
-        voice.line(&format!("{} rotations, {calls} calls, {refused} refused, {} alerts delivered.", self.scenes.len(), self.alerts()))?;
+        voice.line(&format!(
+            "{} rotations, {calls} calls, {refused} refused, {} alerts delivered.",
+            self.scenes.len(),
+            self.alerts()
+        ))?;
         voice.line("")?;
         voice.line("Next: write /etc/cutover/cutover.toml (config.example.toml explains every key), then")?;
         voice.line("  cutover check                     is it right?")?;

@@ -46,13 +46,20 @@ impl<'a> Fact<'a> {
     /// What is told of it; `None` = nothing.
     pub(super) fn words(&self) -> Option<String> {
         Some(match self.kind {
-            "rotation-started" => "A rotation starts. Everything it will need is looked at first; nothing is changed.".to_owned(),
-            "preflight-passed" => "Preflight passed: file readable and writable, provider, deployer, application and alert channel \
+            "rotation-started" => {
+                "A rotation starts. Everything it will need is looked at first; nothing is changed.".to_owned()
+            }
+            "preflight-passed" => {
+                "Preflight passed: file readable and writable, provider, deployer, application and alert channel \
                                    answer."
-                .to_owned(),
+                    .to_owned()
+            }
             "preflight-failed" => format!("Preflight failed: {}.", self.text("detail")),
             "mint-intended" => {
-                format!("The intent to ask for one new key is on disk. The old key can be counted on until {}.", self.time("old_until"))
+                format!(
+                    "The intent to ask for one new key is on disk. The old key can be counted on until {}.",
+                    self.time("old_until")
+                )
             }
             "minted" => {
                 format!("The reply is sealed and on disk before it is read. New key: {}", self.text("fingerprint"))
@@ -81,7 +88,9 @@ impl<'a> Fact<'a> {
             "ordered" => format!("cutover {}: taken and recorded, with who and why.", self.text("order")),
             "grace-ending" => {
                 let percent = self.facts.get("percent").and_then(Value::as_u64).unwrap_or_default();
-                format!("{percent} % of the grace is over and the new key is not in use yet. A person is told while there is time.")
+                format!(
+                    "{percent} % of the grace is over and the new key is not in use yet. A person is told while there is time."
+                )
             }
             "grace-ended" => "From here on the old key must be taken for dead.".to_owned(),
             "closed" => format!("Closed ({}). The ledger keeps fingerprints only.", self.label("end")),

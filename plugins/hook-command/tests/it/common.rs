@@ -57,6 +57,7 @@ pub fn until(what: &str, met: impl Fn() -> bool) {
         if met() {
             return;
         }
+        // Between two looks: the condition decides, not the span.
         std::thread::sleep(Duration::from_millis(10));
     }
     panic!("never came: {what}");

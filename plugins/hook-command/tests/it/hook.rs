@@ -167,6 +167,7 @@ async fn an_overrun_ends_the_whole_group_and_is_unknown() {
     let started = pid.clone();
     let hold = tokio::task::spawn_blocking(move || until("the grandchild started", || number(&started).is_some()));
     let mind = tokio::spawn(async move {
+        // Paused time: it is moved past the hook's deadline.
         tokio::time::sleep(Duration::from_millis(600_001)).await;
         tokio::task::spawn_blocking(move || until("the leader was asked to end", || number(&asked) == Some(1)))
             .await

@@ -42,6 +42,7 @@ struct Sleeper;
 
 impl aws_sdk_secretsmanager::config::AsyncSleep for Sleeper {
     fn sleep(&self, duration: Duration) -> aws_sdk_secretsmanager::config::Sleep {
+        // The SDK's own waiting, on paused time.
         aws_sdk_secretsmanager::config::Sleep::new(tokio::time::sleep(duration))
     }
 }

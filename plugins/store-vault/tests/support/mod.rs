@@ -119,6 +119,7 @@ impl Server {
             if self.client.get(url).send().await.is_ok_and(|reply| reply.status() == StatusCode::OK) {
                 return true;
             }
+            // Between two looks: the condition decides, not the span.
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("the server did not answer in time");

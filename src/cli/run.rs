@@ -1,0 +1,174 @@
+//! `cutover run`: the daemon.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cutover_ledger::{Ledger, SqliteLedger};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::exit::{Exit, Failure};
+use super::{Common, open, reload};
+use crate::control::{Server, Verbs};
+use crate::engine::{Engine, Selector, WallClock};
+
+/// Calls under way may take so long to end.
+const DRAIN: Duration = Duration::from_secs(60);
+
+/// Runs until a signal or a fault ends it.
+///
+/// # Errors
+/// It could not start: exit 2 for a wrong configuration, else 1.
+pub async fn run(common: &Common) -> Result<Exit, Failure> {
+    let clock = WallClock::real();
+    let (config, catalog) = open::config(&common.config, &clock).map_err(|problems| open::wrong(&common.config, &problems))?;
+    for note in &config.notes {
+        warn!("{note}");
+    }
+    let mut signals = Signals::catch()?;
+    // A locked ledger is a failure like others here: `run` has no guard to refuse by.
+    let ledger = open::ledger(&config, &clock).await.map_err(|failure| Failure::new(Exit::Failed, failure.text))?;
+    let control = config.daemon.control.clone();
+    let policies = config.policies.len();
+    let shared: Arc<dyn Ledger> = Arc::<SqliteLedger>::clone(&ledger);
+    let engine = Engine::start(config, catalog.clone(), shared, Arc::<WallClock>::clone(&clock)).await;
+    let engine = engine.map_err(|detail| Failure::new(Exit::Failed, detail))?;
+    let verbs = Verbs::new(engine.clone(), catalog, common.config.clone());
+    let server = match Server::bind(&control).await {
+        Ok(server) => server,
+        Err(error) => {
+            end(&engine, &ledger).await;
+            return Err(Failure::new(Exit::Failed, error.to_string()));
+        }
+    };
+    let closing = CancellationToken::new();
+    let serving = tokio::spawn(server.serve(Arc::new(verbs.clone()), closing.clone()));
+    let watchdog = watchdog(&engine);
+    info!(policies, pid = std::process::id(), control = %control.display(), "cutover runs");
+    notify(&[NotifyState::Ready, NotifyState::Status(&format!("{policies} policies"))]);
+
+    let exit = signals.serve(&verbs, &clock).await;
+
+    notify(&[NotifyState::Stopping]);
+    closing.cancel();
+    end(&engine, &ledger).await;
+    if let Some(watchdog) = watchdog {
+        watchdog.abort();
+    }
+    if tokio::time::timeout(DRAIN, serving).await.is_err() {
+        warn!("a request at the control socket did not end in time");
+    }
+    info!("cutover ends");
+    Ok(exit)
+}
+
+/// Ends the engine and gives the ledger back.
+async fn end(engine: &Engine, ledger: &SqliteLedger) {
+    if tokio::time::timeout(DRAIN, engine.stop()).await.is_err() {
+        warn!("a call did not end in time; its outcome is looked at at the next start");
+    }
+    if let Err(error) = ledger.close().await {
+        warn!(%error, "the ledger was not closed cleanly; what was committed is committed");
+    }
+}
+
+/// The signals the daemon listens to, caught before anything is started.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    emergency: Signal,
+    look: Signal,
+}
+
+impl Signals {
+    fn catch() -> Result<Self, Failure> {
+        let catch = |kind| signal(kind).map_err(|error| Failure::new(Exit::Failed, format!("a signal cannot be caught ({error})")));
+        Ok(Self {
+            terminate: catch(SignalKind::terminate())?,
+            interrupt: catch(SignalKind::interrupt())?,
+            hangup: catch(SignalKind::hangup())?,
+            emergency: catch(SignalKind::user_defined1())?,
+            look: catch(SignalKind::user_defined2())?,
+        })
+    }
+
+    /// Serves them until the daemon ends.
+    async fn serve(&mut self, verbs: &Verbs, clock: &Arc<WallClock>) -> Exit {
+        let engine = verbs.engine();
+        let ended = engine.ended();
+        tokio::pin!(ended);
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => {
+                    info!("SIGTERM: calls under way are ended, the rest goes on at the next start");
+                    return Exit::Done;
+                }
+                _ = self.interrupt.recv() => {
+                    info!("SIGINT: calls under way are ended, the rest goes on at the next start");
+                    return Exit::Done;
+                }
+                _ = self.hangup.recv() => reloading(verbs, clock).await,
+                _ = self.emergency.recv() => {
+                    warn!("SIGUSR1: this version takes no emergency orders: nothing was changed");
+                }
+                _ = self.look.recv() => {
+                    info!("SIGUSR2: looks at everything again");
+                    engine.look_again();
+                }
+                detail = &mut ended => {
+                    error!(detail, "the engine has ended by itself");
+                    return Exit::Failed;
+                }
+            }
+        }
+    }
+}
+
+/// Reloads, telling systemd before and after.
+async fn reloading(verbs: &Verbs, clock: &Arc<WallClock>) {
+    info!("SIGHUP: the configuration is loaded anew");
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(error) => warn!(%error, "systemd is not told of the reload"),
+    }
+    reload::reload(verbs, clock).await;
+    let (refused, _) = verbs.reload_error();
+    let policies = verbs.engine().config().policies.len();
+    let status = match refused {
+        Some(error) => format!("{policies} policies; the configuration on disk was refused: {} problems", error.problems.len()),
+        None => format!("{policies} policies"),
+    };
+    notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
+}
+
+/// Pings systemd's watchdog for as long as the engine answers; `None` where there is none.
+fn watchdog(engine: &Engine) -> Option<JoinHandle<()>> {
+    let half = sd_notify::watchdog_enabled()? / 2;
+    let engine = engine.clone();
+    Some(tokio::spawn(async move {
+        loop {
+            let asked = engine.clone();
+            // On a thread of its own: were the engine stuck, this would hang and not the runtime.
+            let answer = tokio::task::spawn_blocking(move || {
+                let _now = asked.now();
+                asked.status(&Selector::default()).len()
+            });
+            match tokio::time::timeout(half, answer).await {
+                Ok(Ok(_)) => notify(&[NotifyState::Watchdog]),
+                Ok(Err(_)) | Err(_) => error!("the engine does not answer: systemd will restart the daemon"),
+            }
+            tokio::time::sleep(half).await;
+        }
+    }))
+}
+
+/// Tells systemd. Without `$NOTIFY_SOCKET` there is nobody to tell.
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        warn!(%error, "systemd is not told");
+    }
+}

@@ -1,0 +1,167 @@
+//! One step of a rotation: decided, and made durable together with everything that belongs to it.
+
+use std::sync::Arc;
+
+use cutover_api::{Secret, Stamp};
+use cutover_ledger::{Commit, CommitError, RotationWrite, SealWrite};
+use cutover_machine::event::Fact;
+use cutover_machine::state::Phase;
+use cutover_machine::{Event, Span};
+use tracing::{info, warn};
+
+use super::effects::Landed;
+use super::run::{Runner, Stop};
+use super::snapshot::{PolicyState, Record};
+use super::values::Values;
+
+impl Runner {
+    /// Decides, and makes the result durable together with everything that belongs to it.
+    pub(super) async fn step(&mut self, landed: Landed) -> Result<(), Stop> {
+        let now = self.now();
+        let Landed { event, seal, learn } = landed;
+        let polled = matches!(event, Event::Watched(_));
+        let step = match cutover_machine::decide(event, &self.record.machine, &self.snapshot.plan, now) {
+            Ok(step) => step,
+            Err(illegal) => {
+                // A bug of ours: hold still, say so, and let the next wake-up try again.
+                warn!(policy = self.policy, rotation = self.id, reason = illegal.reason, "an event did not fit");
+                self.shared.clock.sleep_until(now.at.plus(Span::seconds(5))).await;
+                return Ok(());
+            }
+        };
+        if step.facts.is_empty() && seal.is_empty() && learn.is_empty() {
+            if step.next == self.record.machine {
+                return Ok(());
+            }
+            if polled {
+                // Only polls moved on: asking again after a crash costs nothing, a commit for each poll would.
+                let mut record = (*self.record).clone();
+                record.machine = step.next;
+                self.record = Arc::new(record);
+                self.publish();
+                return Ok(());
+            }
+        }
+        let mut record = (*self.record).clone();
+        record.machine = step.next;
+        for learned in learn {
+            learned.into_record(&mut record);
+        }
+        self.commit(record, step.facts, seal, now.at).await
+    }
+
+    async fn commit(&mut self, record: Record, facts: Vec<Fact>, seal: Vec<(String, Secret)>, at: Stamp) -> Result<(), Stop> {
+        let sealed = !seal.is_empty();
+        let state = self.policy_after(&record, &facts, at);
+        loop {
+            let commit = self.transaction(&record, &facts, &seal, state.as_ref(), at).map_err(Stop::Ledger)?;
+            match self.shared.ledger.commit(commit).await {
+                Ok(()) => break,
+                Err(CommitError::Full(detail)) => {
+                    // What came back from the call is only in memory now: hold on to it until there is room.
+                    warn!(policy = self.policy, rotation = self.id, detail, "no room on disk: waiting for it");
+                    self.shared.clock.sleep_until(self.shared.clock.now().plus(Span::seconds(5))).await;
+                }
+                Err(error @ (CommitError::Conflict { .. } | CommitError::Failed(_))) => return Err(Stop::Ledger(error.to_string())),
+            }
+        }
+        self.rev += 1;
+        let phase = record.machine.phase;
+        for fact in &facts {
+            info!(policy = self.policy, rotation = self.id, phase = phase.label(), fact = super::story::label(fact), "step");
+        }
+        self.record = Arc::new(record);
+        if let Some(state) = state {
+            self.shared.put_policy_state(&self.policy, state);
+        }
+        self.shared.learned(&self.policy, &facts);
+        if sealed {
+            self.open_values().await.map_err(Stop::Ledger)?;
+        }
+        if phase == Phase::Closed {
+            self.values = Arc::new(Values::default());
+        }
+        self.publish();
+        self.shared.alerts_waiting();
+        Ok(())
+    }
+
+    /// Everything that must be durable together.
+    fn transaction(
+        &self,
+        record: &Record,
+        facts: &[Fact],
+        seal: &[(String, Secret)],
+        state: Option<&PolicyState>,
+        at: Stamp,
+    ) -> Result<Commit, String> {
+        let phase = record.machine.phase;
+        let about = super::story::About {
+            environment: &self.shared.environment(),
+            policy: &self.policy,
+            rotation: &self.id,
+            actor: &self.actor,
+            snapshot: &self.snapshot,
+            record,
+            at,
+        };
+        let channels = self.shared.channels();
+        let mut erase = Vec::new();
+        if phase == Phase::Closed {
+            erase.push((self.id.clone(), None));
+        } else if record.machine.leg.as_ref().is_some_and(|leg| leg.deployed_at.is_some())
+            && self.record.machine.leg.as_ref().is_none_or(|leg| leg.deployed_at.is_none())
+        {
+            // Parsed, written everywhere and read back: the raw reply has done its work.
+            erase.push((self.id.clone(), Some(String::from("reply"))));
+        }
+        Ok(Commit {
+            rotation: Some(RotationWrite {
+                id: self.id.clone(),
+                policy: self.policy.clone(),
+                expected: Some(self.rev),
+                state: serde_json::to_string(record).map_err(|error| error.to_string())?,
+                plan: Some(serde_json::to_string(self.snapshot.as_ref()).map_err(|error| error.to_string())?),
+                phase: phase.label().to_owned(),
+                closed: phase == Phase::Closed,
+            }),
+            policies: state.map(|state| self.shared.policy_write(&self.policy, state)).into_iter().collect(),
+            seal: seal
+                .iter()
+                .map(|(slot, value)| SealWrite { rotation: self.id.clone(), slot: slot.clone(), value: value.duplicate() })
+                .collect(),
+            erase,
+            keys: super::story::keys(&about, facts),
+            history: super::story::history(&about, facts),
+            alerts: super::story::alerts(&about, facts, &channels),
+            ..Commit::default()
+        })
+    }
+
+    /// What the policy's own state becomes with this step; `None` = as it was.
+    fn policy_after(&self, record: &Record, facts: &[Fact], at: Stamp) -> Option<PolicyState> {
+        let mut state = self.shared.policy_state(&self.policy)?;
+        let before = state.clone();
+        for fact in facts {
+            match fact {
+                Fact::Cutover if !record.machine.swapped => state.rotated_at = Some(at),
+                Fact::Closed { .. } => {
+                    if let Some(new) = &record.machine.new {
+                        let key = record.new_key();
+                        state.current = Some(cutover_api::KeyRecord {
+                            fingerprint: Some(cutover_api::Fingerprint(new.fingerprint.clone())),
+                            ..key.clone()
+                        });
+                        state.ours = if record.machine.swapped { before.ours } else { true };
+                    }
+                }
+                _ => {}
+            }
+        }
+        (state != before).then_some(state)
+    }
+
+    fn publish(&self) {
+        self.shared.publish(&self.policy, &self.id, &self.record, &self.snapshot);
+    }
+}
