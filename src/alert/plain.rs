@@ -190,11 +190,6 @@ pub fn idle_drift(environment: &str, policy: &str, targets: &[String], at: Stamp
             "The value is right: it counts as the key in use and as ours from now on.",
             "cutover may end that key once a new one is proven in use.",
         ),
-        way(
-            format!("cutover rotate {policy} --emergency"),
-            "The value is wrong and cannot be put back: a new key is minted and written over it.",
-            "With the order cut-first the keys in use end first: the application is down until it is redeployed.",
-        ),
     ];
     let hold = if names.len() == 1 { "holds" } else { "hold" };
     let mut letter = Letter::default();

@@ -117,16 +117,8 @@ fn drift(matter: &Matter<'_>, targets: &[u32]) -> Vec<Offer> {
     let places = super::words::listed(&places);
     let adopt = Way {
         command: command(matter, "adopt", "--from-target"),
-        does: String::from("The value that stands there is right: it counts as the key in use and as ours from now on."),
-        costs: String::from("cutover may end that key once a new one is proven in use."),
-    };
-    let emergency = Way {
-        command: format!("cutover rotate {} --emergency", matter.policy),
-        does: String::from("The value is wrong and cannot be put back: a new key is minted and written over it."),
-        costs: String::from(
-            "The value that stands there now is lost. With the order cut-first the keys in use end first: the application is \
-             down until it is redeployed.",
-        ),
+        does: String::from("The value that stands there is known and may be replaced: goes on and writes this rotation's key over it."),
+        costs: String::from("The value that stands there now is written over. The key behind it is not ended."),
     };
     vec![
         resume(
@@ -134,8 +126,7 @@ fn drift(matter: &Matter<'_>, targets: &[u32]) -> Vec<Offer> {
             format!("Put the value back in {places} first. Then this reads the targets again and goes on."),
             "What runs on the foreign value now changes with it.",
         ),
-        Offer { order: Some(Order::AdoptOld), way: adopt },
-        Offer { order: None, way: emergency },
+        Offer { order: Some(Order::Resume), way: adopt },
         abandon(matter),
     ]
 }
@@ -178,20 +169,10 @@ fn closed(matter: &Matter<'_>) -> Vec<Offer> {
     if matter.machine.end != Some(End::OldLeft) {
         return Vec::new();
     }
-    let mut offers = Vec::new();
-    if let Some(id) = matter.machine.old.as_ref().and_then(|old| old.id.as_ref()) {
-        let way = Way {
-            command: format!("cutover adopt {} --id {}", matter.policy, super::words::clean(id)),
-            does: String::from("The old key counts as ours: cutover may end it, once it is proven to be out of use."),
-            costs: String::from("Whatever else uses that key loses it then."),
-        };
-        offers.push(Offer { order: None, way });
-    }
-    offers.push(outside(format!(
-        "Or leave it: nothing waits for you. Or revoke it by hand at {} once nobody uses it.",
+    vec![outside(format!(
+        "Leave it: nothing waits for you. Or revoke it by hand at {} once nobody uses it.",
         matter.account
-    )));
-    offers
+    ))]
 }
 
 fn mint_again(matter: &Matter<'_>) -> Offer {

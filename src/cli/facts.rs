@@ -10,7 +10,7 @@ use crate::engine::times::words;
 pub fn in_words(kind: &str, facts: &str) -> String {
     let Ok(Value::Object(facts)) = serde_json::from_str::<Value>(facts) else { return String::new() };
     let text = |key: &str| facts.get(key).and_then(Value::as_str);
-    let time = |key: &str| facts.get(key).and_then(Value::as_i64).map(|at| words(Stamp(at)));
+    let time = |key: &str| facts.get(key).and_then(Value::as_i64).filter(|at| Stamp(*at) != Stamp::NEVER).map(|at| words(Stamp(at)));
     let named = |key: &str| named(&facts, key);
     let layout = || text("layout").map(|layout| format!(" ({layout})")).unwrap_or_default();
     let said = match kind {
@@ -20,7 +20,7 @@ pub fn in_words(kind: &str, facts: &str) -> String {
         }
         "preflight-passed" if facts.get("first") == Some(&Value::Bool(true)) => Some("the policy's first key".to_owned()),
         "preflight-passed" => Some("all is well".to_owned()),
-        "mint-intended" => time("old_until").map(|until| format!("one call; the old key lives at least until {until}")),
+        "mint-intended" => Some(joined(Some("one call"), time("old_until").map(|until| format!("the old key lives at least until {until}")))),
         "in-doubt" => Some(joined(text("detail"), time("decide_at").map(|at| format!("nothing is decided before {at}")))),
         "minted" => {
             let key = text("id").map_or_else(|| "key".to_owned(), |id| format!("key {id}"));
@@ -108,6 +108,7 @@ mod tests {
                 "key def_43 sha256:00; the old one expires 2023-11-14 22:13 UTC",
             ),
             ("minted", r#"{"id":null,"fingerprint":"sha256:00","old_expires_at":null}"#, "key sha256:00"),
+            ("mint-intended", r#"{"intent":1,"old_until":9223372036854775807}"#, "one call"),
             ("written", r#"{"target":0,"layout":"during","target_name":"vault:apps/crm"}"#, "vault:apps/crm (during)"),
             ("deployed", r#"{"hook":1,"layout":"settled"}"#, "hook 2 (settled)"),
             ("held", r#"{"why":{"store":{"target":0,"detail":"sealed"}}}"#, "store: detail: sealed, target: 0"),

@@ -17,6 +17,8 @@ use crate::engine::{PolicyStatus, Selector, WallClock};
 const EVERY: Duration = Duration::from_millis(500);
 /// Looks that may fail in a row: a daemon that restarts is waited for a minute.
 const FAILED_LOOKS: u32 = 120;
+/// Looks that must agree before a rotation counts as closed that was never seen under way: its first step may still be under way.
+const AGREEING_LOOKS: u32 = 10;
 /// Policies that one look names; a request must fit into a line.
 const NAMED: usize = 500;
 
@@ -87,6 +89,16 @@ impl Come {
         }
     }
 
+    /// Whether a look can be believed. "Closed" is concluded from what is not shown; `unseen` counts the looks that must agree on it, and
+    /// is 0 once the rotation was seen itself.
+    fn is_certain(&self, unseen: &mut u32) -> bool {
+        if !matches!(self, Self::Rest { ended } if ended == "closed") {
+            *unseen = 0;
+        }
+        *unseen = unseen.saturating_sub(1);
+        *unseen == 0
+    }
+
     fn in_words(&self) -> String {
         match self {
             Self::Moving { phase, waits_for: Some(waits_for) } => format!("{phase}: waits for {waits_for}"),
@@ -126,7 +138,9 @@ pub enum Ended {
 /// # Errors
 /// The daemon is gone for more than a minute, or does not let us look.
 pub async fn wait(door: &Door, wanted: &[Wanted], timeout: Option<Duration>) -> Result<(Vec<Come>, Ended), Failure> {
-    let mut follower = Follower { door, wanted, come: vec![None; wanted.len()], failed: 0, clock: WallClock::real() };
+    let come = vec![None; wanted.len()];
+    let unseen = vec![AGREEING_LOOKS; wanted.len()];
+    let mut follower = Follower { door, wanted, come, unseen, failed: 0, clock: WallClock::real() };
     let limit = async {
         match timeout {
             Some(limit) => tokio::time::sleep(limit).await,
@@ -153,6 +167,7 @@ struct Follower<'a> {
     door: &'a Door,
     wanted: &'a [Wanted],
     come: Vec<Option<Come>>,
+    unseen: Vec<u32>,
     failed: u32,
     clock: std::sync::Arc<WallClock>,
 }
@@ -184,8 +199,13 @@ impl Follower<'_> {
     }
 
     fn note(&mut self, at: usize, all: &[PolicyStatus]) {
-        let (Some(wanted), Some(before)) = (self.wanted.get(at), self.come.get_mut(at)) else { return };
+        let (Some(wanted), Some(before), Some(unseen)) = (self.wanted.get(at), self.come.get_mut(at), self.unseen.get_mut(at)) else {
+            return;
+        };
         let come = Come::judge(wanted, all.iter().find(|status| status.policy == wanted.policy));
+        if !come.is_certain(unseen) {
+            return;
+        }
         let changed = match (&before, &come) {
             (Some(Come::Moving { phase: before, .. }), Come::Moving { phase, .. }) => before != phase,
             (before, come) => before.as_ref() != Some(come),
@@ -229,6 +249,18 @@ mod tests {
         let held = PolicyStatus { held: Some(held), ..now("retire", "rot_1") };
         assert!(matches!(judge(held, true), Come::Held { why, .. } if why == "drift"));
         assert_eq!(Come::judge(&wanted(false), None), rest("closed"));
+    }
+
+    #[test]
+    fn a_rotation_whose_first_step_is_still_under_way_is_not_taken_for_closed() {
+        let closed = Come::Rest { ended: "closed".into() };
+        let moving = Come::Moving { phase: "mint".into(), waits_for: None };
+        let mut unseen = 3;
+        assert!(!closed.is_certain(&mut unseen));
+        assert!(moving.is_certain(&mut unseen));
+        assert!(closed.is_certain(&mut unseen), "it was seen, so its absence tells");
+        let mut never = 3;
+        assert_eq!([(); 4].map(|()| closed.is_certain(&mut never)), [false, false, true, true]);
     }
 
     #[test]

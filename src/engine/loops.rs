@@ -116,7 +116,10 @@ async fn sanity(shared: Arc<Shared>) {
     let offset = |shared: &Shared| shared.clock.now().0.saturating_sub(shared.clock.boot().0);
     let mut sane = offset(&shared);
     while !shared.stopping() {
-        shared.clock.sleep_until(shared.clock.now().plus(Span::seconds(30))).await;
+        tokio::select! {
+            () = shared.clock.sleep_until(shared.clock.now().plus(Span::seconds(30))) => {}
+            () = shared.shutdown.cancelled() => return,
+        }
         let step = offset(&shared).saturating_sub(sane);
         let frozen = shared.frozen();
         if step.abs() > STEP && !frozen {

@@ -171,7 +171,7 @@ fn a_mint_in_doubt_says_what_dies() {
 fn what_is_closed_offers_only_what_an_idle_policy_takes() {
     let mut story = Story::begin(grace_plan());
     let plan = overlap_plan();
-    for (end, offers) in [(End::Done, 0), (End::First, 0), (End::Abandoned, 0), (End::OldLeft, 2)] {
+    for (end, offers) in [(End::Done, 0), (End::First, 0), (End::Abandoned, 0), (End::OldLeft, 1)] {
         let mut closed = rotation(Phase::Retire, None, 1, &plan);
         closed.phase = Phase::Closed;
         closed.end = Some(end);
