@@ -1,7 +1,7 @@
 //! The one table of built-in plugins. No plugin is named anywhere else.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cutover_api::{Hook, Notifier, Problem, Problems, Provider, Reader, Store, Surroundings, Witness};
 use cutover_config::Kinds;
@@ -38,8 +38,14 @@ const NOTIFIERS: &[(&str, Build<dyn Notifier>)] = &[
     ("webhook", |reader, around| Some(Box::new(WebhookNotifier::build(reader, around)?))),
 ];
 
-/// Where an operator's own definitions are.
-pub const DEFINITIONS: &str = "/etc/cutover/providers";
+/// Where an operator's own definitions are, unless `CUTOVER_PROVIDERS` names another directory.
+const DEFINITIONS: &str = "/etc/cutover/providers";
+
+/// The directory of an operator's own definitions.
+#[must_use]
+pub fn definitions_directory() -> PathBuf {
+    std::env::var_os("CUTOVER_PROVIDERS").map_or_else(|| PathBuf::from(DEFINITIONS), PathBuf::from)
+}
 
 /// The built-in plugins and the definitions that are known.
 #[derive(Clone)]

@@ -1,8 +1,8 @@
 //! `cutover abandon`: a rotation is given up.
 
+use super::Common;
 use super::decide::{self, DecideArgs};
 use super::exit::{Exit, Failure};
-use super::Common;
 use crate::control::Decision;
 
 /// Arguments of `abandon`.

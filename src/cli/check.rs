@@ -5,13 +5,13 @@ use cutover_config::{Config, Policy};
 use cutover_schedule::Cadence;
 use serde_json::{Value, json};
 
+use super::Common;
 use super::door::{Door, Need};
 use super::exit::{Exit, Failure};
 use super::open;
 use super::screen::{Mark, Paint, Screen, print_json};
 use super::select::SelectorArgs;
 use super::words::{counted, planned};
-use super::Common;
 use crate::catalog::Catalog;
 use crate::control::Ask;
 use crate::control::weigh::{self, RotationCost};

@@ -1,8 +1,8 @@
 //! `cutover confirm`: a person has seen what no witness can.
 
+use super::Common;
 use super::decide::{self, DecideArgs};
 use super::exit::{Exit, Failure};
-use super::Common;
 use crate::control::Decision;
 
 /// Arguments of `confirm`.

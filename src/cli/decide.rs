@@ -1,9 +1,9 @@
 //! What `confirm`, `resume` and `abandon` share: the cost is shown, a terminal is asked, the decision is sent.
 
+use super::Common;
 use super::door::{Door, Need};
 use super::exit::{Exit, Failure};
 use super::screen::{ask, print_json, tell};
-use super::Common;
 use crate::control::weigh::DecisionCost;
 use crate::control::wire::Decided;
 use crate::control::{Ask, Decision};
@@ -47,12 +47,8 @@ async fn through(door: &Door, common: &Common, policy: &str, decision: Decision,
         return Err(Failure::new(Exit::Refused, "nothing was changed"));
     }
     // The id that was shown is the one that is meant: a rotation that began meanwhile is another.
-    let decide = Ask::Decide {
-        policy: policy.to_owned(),
-        rotation: Some(cost.rotation.clone()),
-        decision,
-        reason: args.reason.clone(),
-    };
+    let decide =
+        Ask::Decide { policy: policy.to_owned(), rotation: Some(cost.rotation.clone()), decision, reason: args.reason.clone() };
     let (_, decided): (Vec<()>, Decided) = door.all(decide).await?;
     if common.json {
         let document = serde_json::json!({
@@ -72,7 +68,8 @@ async fn through(door: &Door, common: &Common, policy: &str, decision: Decision,
 fn in_words(policy: &str, decision: Decision, cost: &DecisionCost) -> String {
     let (verb, flag) = decision.typed();
     let space = if flag.is_empty() { "" } else { " " };
-    let mut text = format!("{verb}{space}{flag} of {policy}, rotation {}, phase {}\n  {}", cost.rotation, cost.phase, cost.does);
+    let mut text =
+        format!("{verb}{space}{flag} of {policy}, rotation {}, phase {}\n  {}", cost.rotation, cost.phase, cost.does);
     if !cost.costs.is_empty() {
         text.push_str(&format!("\n  costs: {}", cost.costs));
     }

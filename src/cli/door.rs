@@ -133,7 +133,8 @@ impl Here {
         let ledger = match need {
             Need::Read | Need::Drive(_) if missing => return Err(nothing_there(&config)),
             Need::Look if missing => {
-                let directory = tempfile::tempdir().map_err(|error| Failure::new(Exit::Failed, format!("no temporary directory ({error})")))?;
+                let directory = tempfile::tempdir()
+                    .map_err(|error| Failure::new(Exit::Failed, format!("no temporary directory ({error})")))?;
                 let ledger = passing(&config, directory.path(), &clock).await?;
                 temporary = Some(directory);
                 ledger

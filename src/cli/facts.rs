@@ -10,7 +10,8 @@ use crate::engine::times::words;
 pub fn in_words(kind: &str, facts: &str) -> String {
     let Ok(Value::Object(facts)) = serde_json::from_str::<Value>(facts) else { return String::new() };
     let text = |key: &str| facts.get(key).and_then(Value::as_str);
-    let time = |key: &str| facts.get(key).and_then(Value::as_i64).filter(|at| Stamp(*at) != Stamp::NEVER).map(|at| words(Stamp(at)));
+    let time =
+        |key: &str| facts.get(key).and_then(Value::as_i64).filter(|at| Stamp(*at) != Stamp::NEVER).map(|at| words(Stamp(at)));
     let named = |key: &str| named(&facts, key);
     let layout = || text("layout").map(|layout| format!(" ({layout})")).unwrap_or_default();
     let said = match kind {
@@ -20,7 +21,9 @@ pub fn in_words(kind: &str, facts: &str) -> String {
         }
         "preflight-passed" if facts.get("first") == Some(&Value::Bool(true)) => Some("the policy's first key".to_owned()),
         "preflight-passed" => Some("all is well".to_owned()),
-        "mint-intended" => Some(joined(Some("one call"), time("old_until").map(|until| format!("the old key lives at least until {until}")))),
+        "mint-intended" => {
+            Some(joined(Some("one call"), time("old_until").map(|until| format!("the old key lives at least until {until}"))))
+        }
         "in-doubt" => Some(joined(text("detail"), time("decide_at").map(|at| format!("nothing is decided before {at}")))),
         "minted" => {
             let key = text("id").map_or_else(|| "key".to_owned(), |id| format!("key {id}"));
@@ -28,7 +31,13 @@ pub fn in_words(kind: &str, facts: &str) -> String {
             Some(joined(Some(&format!("{key} {print}")), time("old_expires_at").map(|at| format!("the old one expires {at}"))))
         }
         "written" | "deployed" | "evidence" => {
-            let key = if kind == "written" { "target" } else if kind == "deployed" { "hook" } else { "verify" };
+            let key = if kind == "written" {
+                "target"
+            } else if kind == "deployed" {
+                "hook"
+            } else {
+                "verify"
+            };
             Some(format!("{}{}", named(key), layout()))
         }
         "hook-failed" => Some(joined(Some(&named("hook")), text("detail").map(ToOwned::to_owned))),
@@ -43,7 +52,10 @@ pub fn in_words(kind: &str, facts: &str) -> String {
         "closed" => text("end").map(|end| super::wait::ended_in_words(end).to_owned()),
         "ordered" => Some(joined(text("order"), text("reason").map(|reason| format!("reason: {reason}")))),
         "renamed" => text("from").map(|from| format!("was {from}")),
-        "overdue" => Some(joined(text("was_due").map(|at| format!("was due {at}")).as_deref(), text("runs_at").map(|at| format!("runs {at}")))),
+        "overdue" => Some(joined(
+            text("was_due").map(|at| format!("was due {at}")).as_deref(),
+            text("runs_at").map(|at| format!("runs {at}")),
+        )),
         "reloaded" => facts.get("changes").and_then(Value::as_array).map(|changes| {
             let changes: Vec<&str> = changes.iter().filter_map(Value::as_str).collect();
             if changes.is_empty() { "nothing has changed".to_owned() } else { changes.join("; ") }
@@ -85,7 +97,9 @@ fn plain(facts: &Map<String, Value>) -> String {
     let shown = facts.iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| match value {
         Value::String(text) => format!("{key}: {text}"),
         // Times of facts are milliseconds since 1970.
-        Value::Number(number) if matches!(key.as_str(), "at" | "end" | "since") && number.as_i64().is_some_and(|n| n > 100_000_000_000) => {
+        Value::Number(number)
+            if matches!(key.as_str(), "at" | "end" | "since") && number.as_i64().is_some_and(|n| n > 100_000_000_000) =>
+        {
             format!("{key}: {}", words(Stamp(number.as_i64().unwrap_or_default())))
         }
         other => format!("{key}: {other}"),
@@ -121,7 +135,11 @@ mod tests {
             ("old-dead", r#"{"proof":"refused"}"#, "proof: refused"),
             ("closed", r#"{"end":"first"}"#, "done: the first key is in use"),
             ("reloaded", r#"{"changes":[]}"#, "nothing has changed"),
-            ("grace-ending", r#"{"percent":75,"end":1700000000000}"#, "75% of the grace has passed; it ends 2023-11-14 22:13 UTC"),
+            (
+                "grace-ending",
+                r#"{"percent":75,"end":1700000000000}"#,
+                "75% of the grace has passed; it ends 2023-11-14 22:13 UTC",
+            ),
             ("something-new", r#"{"b":2,"a":"x","c":null}"#, "a: x, b: 2"),
             ("cutover", "{}", ""),
             ("cutover", "not json", ""),

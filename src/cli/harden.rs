@@ -1,11 +1,10 @@
 //! What the process forbids itself before it opens a secret.
 
-use rustix::fs::Mode;
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
-/// No core dump, no other process of the same user that reads this one's memory, and files that only their owner opens.
+/// No core dump, and no other process of the same user that reads this one's memory. Every file of cutover's own names its mode when
+/// it is made; the umask stays as it was given, because a redeploy hook inherits it and deploys with it.
 pub fn harden() {
-    umask(Mode::RWXG | Mode::RWXO);
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
         super::screen::tell(&format!("cutover: the process stays dumpable ({error})"));
     }

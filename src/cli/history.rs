@@ -3,13 +3,13 @@
 use cutover_ledger::HistoryRow;
 use serde_json::{Value, json};
 
+use super::Common;
 use super::door::{Door, Need};
 use super::exit::{Exit, Failure};
 use super::facts::in_words;
 use super::screen::{Paint, Screen, print_json};
 use super::select::SelectorArgs;
 use super::words::counted;
-use super::Common;
 use crate::control::Ask;
 use crate::control::wire::Chain;
 use crate::engine::times::{rfc3339, words};
@@ -80,7 +80,9 @@ fn table(screen: &Screen, rows: &[HistoryRow]) -> String {
         let entry = &row.entry;
         let kind = match entry.kind.as_str() {
             "held" | "still-held" | "grace-ended" | "in-doubt" => screen.paint(Paint::Bad, &entry.kind),
-            "hook-failed" | "mint-refused" | "preflight-failed" | "grace-ending" | "overdue" => screen.paint(Paint::Warn, &entry.kind),
+            "hook-failed" | "mint-refused" | "preflight-failed" | "grace-ending" | "overdue" => {
+                screen.paint(Paint::Warn, &entry.kind)
+            }
             "cutover" | "closed" | "old-dead" | "recovered" => screen.paint(Paint::Good, &entry.kind),
             kind => kind.to_owned(),
         };
@@ -100,7 +102,8 @@ async fn verify(door: &Door, common: &Common) -> Result<Exit, Failure> {
     let (_, chain): (Vec<()>, Chain) = door.all(Ask::Verify {}).await?;
     let exit = if chain.entries.is_some() { Exit::Done } else { Exit::Failed };
     if common.json {
-        let document = json!({ "version": 1, "intact": exit == Exit::Done, "entries": chain.entries, "first_broken": chain.first_broken });
+        let document =
+            json!({ "version": 1, "intact": exit == Exit::Done, "entries": chain.entries, "first_broken": chain.first_broken });
         print_json(&document, false);
     } else {
         let screen = Screen::stdout();
@@ -117,7 +120,9 @@ fn chain_in_words(screen: &Screen, chain: Chain) -> String {
         }
         (None, first) => {
             let first = first.map_or_else(|| "an entry".to_owned(), |first| format!("entry {first}"));
-            let text = format!("chain broken: {first} does not fit the one before it. What stands from there on is not what was written.");
+            let text = format!(
+                "chain broken: {first} does not fit the one before it. What stands from there on is not what was written."
+            );
             screen.paint(Paint::Bad, &text) + "\n"
         }
     }

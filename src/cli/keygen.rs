@@ -4,9 +4,9 @@ use std::io::{IsTerminal, Write};
 
 use cutover_ledger::SealKeys;
 
+use super::Common;
 use super::exit::{Exit, Failure};
 use super::screen::{print_json, tell};
-use super::Common;
 
 const WHERE: &str = "\
 Keep it where only root reads it, e.g.: cutover keygen | systemd-creds encrypt --name=seal-key - /etc/credstore.encrypted/seal-key
@@ -23,7 +23,8 @@ pub fn run(common: &Common) -> Result<Exit, Failure> {
     } else {
         let mut out = std::io::stdout().lock();
         let written = out.write_all(key.expose().as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
-        written.map_err(|error| Failure::new(Exit::Failed, format!("the key was not written whole ({error}): use another one")))?;
+        written
+            .map_err(|error| Failure::new(Exit::Failed, format!("the key was not written whole ({error}): use another one")))?;
     }
     if std::io::stderr().is_terminal() {
         tell(WHERE);

@@ -26,7 +26,10 @@ const CAPS: [(&str, LevelFilter); 13] = [
 /// The most that may be said under a target.
 fn cap(target: &str) -> LevelFilter {
     let family = target.split("::").next().unwrap_or_default();
-    let of = |name: &str| family == name || (matches!(name, "aws" | "sqlx") && family.strip_prefix(name).is_some_and(|rest| rest.starts_with('_')));
+    let of = |name: &str| {
+        family == name
+            || (matches!(name, "aws" | "sqlx") && family.strip_prefix(name).is_some_and(|rest| rest.starts_with('_')))
+    };
     CAPS.iter().find(|(name, _)| of(name)).map_or(LevelFilter::TRACE, |(_, level)| *level)
 }
 
@@ -58,7 +61,14 @@ mod tests {
         for target in ["vaultrs", "vaultrs::api", "rustify::clients::reqwest"] {
             assert_eq!(cap(target), LevelFilter::OFF, "{target}");
         }
-        for target in ["hyper::proto::h1", "hyper_util::client", "reqwest::connect", "h2::codec", "aws_smithy_runtime::client", "sqlx_core::query"] {
+        for target in [
+            "hyper::proto::h1",
+            "hyper_util::client",
+            "reqwest::connect",
+            "h2::codec",
+            "aws_smithy_runtime::client",
+            "sqlx_core::query",
+        ] {
             assert!(Level::DEBUG > cap(target), "{target}");
         }
         assert_eq!(cap("cutover::engine"), LevelFilter::TRACE);

@@ -1,6 +1,7 @@
 //! The command line: arguments → verb → exit status.
 
 mod abandon;
+mod adopt;
 mod check;
 mod confirm;
 mod decide;
@@ -87,6 +88,8 @@ pub enum Verb {
     Resume(resume::ResumeArgs),
     /// Give a rotation up
     Abandon(abandon::AbandonArgs),
+    /// The key that stands in the targets counts as known, or by its id as ours
+    Adopt(adopt::AdoptArgs),
     /// The providers that are known; a definition checked
     Providers(providers::ProvidersArgs),
     /// Print a new sealing key
@@ -109,6 +112,7 @@ impl Cli {
             Verb::Confirm(args) => confirm::run(common, &args).await,
             Verb::Resume(args) => resume::run(common, &args).await,
             Verb::Abandon(args) => abandon::run(common, &args).await,
+            Verb::Adopt(args) => adopt::run(common, &args).await,
             Verb::Providers(args) => providers::run(common, &args),
             Verb::Keygen => keygen::run(common),
         };

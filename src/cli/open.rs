@@ -9,7 +9,7 @@ use cutover_config::Config;
 use cutover_ledger::{OpenErrorKind, SealKeys, SqliteLedger};
 
 use super::exit::{Exit, Failure};
-use crate::catalog::{Catalog, DEFINITIONS};
+use crate::catalog::{Catalog, definitions_directory};
 use crate::engine::{References, WallClock};
 
 /// Where the control socket is when the configuration cannot tell.
@@ -26,7 +26,7 @@ pub fn lines(problems: &[Problem]) -> Vec<String> {
 /// # Errors
 /// Everything that is wrong with a definition.
 pub fn catalog(clock: &Arc<WallClock>) -> Result<Catalog, Vec<Problem>> {
-    Catalog::open(around(clock), Path::new(DEFINITIONS))
+    Catalog::open(around(clock), &definitions_directory())
 }
 
 /// The catalogue with the shipped definitions alone.

@@ -7,12 +7,12 @@ use cutover_api::{ProviderFacts, Table, Value};
 use cutover_machine::plan::{GraceOffer, ListBy, NullUse, ReRotate};
 use serde_json::json;
 
+use super::Common;
 use super::exit::{Exit, Failure};
 use super::open;
 use super::screen::{Mark, Paint, Screen, print_json, tell};
 use super::words::counted;
-use super::Common;
-use crate::catalog::{Catalog, DEFINITIONS};
+use crate::catalog::{Catalog, definitions_directory};
 use crate::control::weigh::{lifecycle, lifecycle_in_words};
 use crate::engine::WallClock;
 
@@ -60,8 +60,13 @@ fn catalog() -> Result<(Catalog, Exit), Failure> {
         Ok(catalog) => Ok((catalog, Exit::Done)),
         Err(problems) => {
             open::lines(&problems).iter().for_each(|line| tell(line));
-            tell(&format!("cutover: the definitions in {DEFINITIONS} are left out: {}", counted(problems.len(), "problem", "problems")));
-            let shipped = open::shipped(&clock).map_err(|problems| open::wrong(std::path::Path::new("shipped definitions"), &problems))?;
+            tell(&format!(
+                "cutover: the definitions in {} are left out: {}",
+                definitions_directory().display(),
+                counted(problems.len(), "problem", "problems")
+            ));
+            let shipped = open::shipped(&clock)
+                .map_err(|problems| open::wrong(std::path::Path::new("shipped definitions"), &problems))?;
             Ok((shipped, Exit::Usage))
         }
     }
@@ -93,8 +98,8 @@ fn show(common: &Common, name: &str) -> Result<Exit, Failure> {
     let Some(known) = catalog.known().get(name) else {
         return Err(Failure::new(Exit::Usage, format!("there is no definition {name}; `cutover providers` lists them")));
     };
-    let definition = Catalog::parse_definition(name, &known.text)
-        .map_err(|problems| open::wrong(std::path::Path::new(name), &problems))?;
+    let definition =
+        Catalog::parse_definition(name, &known.text).map_err(|problems| open::wrong(std::path::Path::new(name), &problems))?;
     let declared = declared(definition.facts());
     let params = params(&known.text);
     if common.json {
@@ -113,7 +118,11 @@ fn show(common: &Common, name: &str) -> Result<Exit, Failure> {
     if let Some(support) = definition.support() {
         text.push_str(&format!("  support   {support}\n"));
     }
-    let params = if params.is_empty() { "none".to_owned() } else { params.iter().map(|(name, need)| format!("{name} ({need})")).collect::<Vec<_>>().join(", ") };
+    let params = if params.is_empty() {
+        "none".to_owned()
+    } else {
+        params.iter().map(|(name, need)| format!("{name} ({need})")).collect::<Vec<_>>().join(", ")
+    };
     text.push_str(&format!("  params    {params}\n  declares\n"));
     declared.iter().for_each(|line| text.push_str(&format!("    {line}\n")));
     definition.notes().iter().for_each(|note| text.push_str(&format!("  {} {note}\n", screen.mark(Mark::Note))));
@@ -123,14 +132,18 @@ fn show(common: &Common, name: &str) -> Result<Exit, Failure> {
 
 fn test(common: &Common, file: &std::path::Path) -> Result<Exit, Failure> {
     let shown = file.display().to_string();
-    let text = std::fs::read_to_string(file).map_err(|error| Failure::new(Exit::Usage, format!("{shown}: cannot be read ({error})")))?;
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::new(Exit::Usage, format!("{shown}: cannot be read ({error})")))?;
     let (notes, problems) = match Catalog::parse_definition(&shown, &text) {
         Ok(definition) => (definition.notes(), Vec::new()),
         Err(problems) => (Vec::new(), open::lines(&problems)),
     };
     let exit = if problems.is_empty() { Exit::Done } else { Exit::Usage };
     if common.json {
-        print_json(&json!({ "version": 1, "ok": exit == Exit::Done, "file": shown, "problems": problems, "notes": notes }), false);
+        print_json(
+            &json!({ "version": 1, "ok": exit == Exit::Done, "file": shown, "problems": problems, "notes": notes }),
+            false,
+        );
         return Ok(exit);
     }
     let screen = Screen::stdout();
@@ -170,13 +183,16 @@ fn declared(facts: &ProviderFacts) -> Vec<String> {
             GraceOffer::Range { min, max, unit } => format!("grace: from {min} to {max} in steps of {unit}"),
         });
     }
-    lines.push(format!("a second mint while the first one's key is new: {}", match declares.re_rotate {
-        ReRotate::KeepsAll => "all keys live on",
-        ReRotate::DropsOlder => "ends the key in use",
-        ReRotate::Refused => "is refused and changes nothing",
-        ReRotate::Idempotent => "gives the same answer under the same idempotency key",
-        ReRotate::Destroys => "ends the new key too, and the old one (the worst case)",
-    }));
+    lines.push(format!(
+        "a second mint while the first one's key is new: {}",
+        match declares.re_rotate {
+            ReRotate::KeepsAll => "all keys live on",
+            ReRotate::DropsOlder => "ends the key in use",
+            ReRotate::Refused => "is refused and changes nothing",
+            ReRotate::Idempotent => "gives the same answer under the same idempotency key",
+            ReRotate::Destroys => "ends the new key too, and the old one (the worst case)",
+        }
+    ));
     lines.push(match declares.list {
         ListBy::Name => "a key of ours is found in the list by its name".to_owned(),
         ListBy::Secret => "a key of ours is found in the list by its value".to_owned(),

@@ -1,10 +1,10 @@
 //! `cutover resume`: look again and repeat what is safe.
 
+use super::Common;
 use super::decide::{self, DecideArgs};
 use super::door::{Door, Need};
 use super::exit::{Exit, Failure};
 use super::screen::{Screen, print_json};
-use super::Common;
 use crate::control::wire::ClockConfirmed;
 use crate::control::{Ask, Decision};
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use cutover_api::Span;
 use serde_json::{Value, json};
 
+use super::Common;
 use super::check::{findings_in_words, worst};
 use super::door::{Door, Need};
 use super::exit::{Exit, Failure};
@@ -12,7 +13,6 @@ use super::screen::{Screen, print_json, tell};
 use super::select::SelectorArgs;
 use super::wait::{Come, Ended, Wanted, ended_in_words, wait};
 use super::words::counted;
-use super::Common;
 use crate::control::Ask;
 use crate::control::weigh::RotationCost;
 use crate::engine::check::Finding;
@@ -80,7 +80,7 @@ async fn rotate(door: &Door, common: &Common, args: &RotateArgs, selector: &Sele
     tell(weighed(&costs).trim_end());
     let ask = Ask::Rotate { selector: selector.clone(), reason: args.reason.clone() };
     let (started, _): (Vec<Started>, Value) = door.all(ask).await?;
-    let wanted = wanted(&started, &costs);
+    let wanted = wanted(&started);
     let here = door.daemon().is_none();
     let mut come = Vec::new();
     let mut ended = Ended::All;
@@ -103,17 +103,9 @@ async fn rotate(door: &Door, common: &Common, args: &RotateArgs, selector: &Sele
     Ok(if ended == Ended::All { exit } else { exit.worse(Exit::Timeout) })
 }
 
-fn wanted(started: &[Started], costs: &[RotationCost]) -> Vec<Wanted> {
+fn wanted(started: &[Started]) -> Vec<Wanted> {
     let begun = started.iter().filter(|one| one.refused.is_none());
-    let wanted = begun.filter_map(|one| {
-        let cost = costs.iter().find(|cost| cost.policy == one.policy);
-        Some(Wanted {
-            policy: one.policy.clone(),
-            rotation: one.rotation.clone()?,
-            provider_ends_old: cost.is_some_and(|cost| cost.provider_ends_old),
-        })
-    });
-    wanted.collect()
+    begun.filter_map(|one| Some(Wanted { policy: one.policy.clone(), rotation: one.rotation.clone()? })).collect()
 }
 
 fn tell_end(ended: Ended, here: bool, wanted: &[Wanted]) {
@@ -230,9 +222,8 @@ mod tests {
             Started { policy: "crm".into(), rotation: Some("rot_1".into()), refused: None },
             Started { policy: "erp".into(), rotation: Some("rot_9".into()), refused: Some("under way already".into()) },
         ];
-        let wanted = wanted(&started, &[cost("crm")]);
+        let wanted = wanted(&started);
         assert_eq!(wanted.len(), 1);
-        assert!(wanted[0].provider_ends_old);
         let come = [Come::Rest { ended: "done".into() }];
         let expected = "\
 crm: done: the new key is in use and the old one is dead, rotation rot_1

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::exit::{Exit, Failure};
+use super::words::counted;
 use super::{Common, open, reload};
 use crate::control::{Server, Verbs};
 use crate::engine::{Engine, Selector, WallClock};
@@ -48,7 +49,7 @@ pub async fn run(common: &Common) -> Result<Exit, Failure> {
     let serving = tokio::spawn(server.serve(Arc::new(verbs.clone()), closing.clone()));
     let watchdog = watchdog(&engine);
     info!(policies, pid = std::process::id(), control = %control.display(), "cutover runs");
-    notify(&[NotifyState::Ready, NotifyState::Status(&format!("{policies} policies"))]);
+    notify(&[NotifyState::Ready, NotifyState::Status(&counted(policies, "policy", "policies"))]);
 
     let exit = signals.serve(&verbs, &clock).await;
 
@@ -86,7 +87,8 @@ struct Signals {
 
 impl Signals {
     fn catch() -> Result<Self, Failure> {
-        let catch = |kind| signal(kind).map_err(|error| Failure::new(Exit::Failed, format!("a signal cannot be caught ({error})")));
+        let catch =
+            |kind| signal(kind).map_err(|error| Failure::new(Exit::Failed, format!("a signal cannot be caught ({error})")));
         Ok(Self {
             terminate: catch(SignalKind::terminate())?,
             interrupt: catch(SignalKind::interrupt())?,
@@ -137,10 +139,13 @@ async fn reloading(verbs: &Verbs, clock: &Arc<WallClock>) {
     }
     reload::reload(verbs, clock).await;
     let (refused, _) = verbs.reload_error();
-    let policies = verbs.engine().config().policies.len();
+    let policies = counted(verbs.engine().config().policies.len(), "policy", "policies");
     let status = match refused {
-        Some(error) => format!("{policies} policies; the configuration on disk was refused: {} problems", error.problems.len()),
-        None => format!("{policies} policies"),
+        Some(error) => {
+            let problems = counted(error.problems.len(), "problem", "problems");
+            format!("{policies}; the configuration on disk was refused: {problems}")
+        }
+        None => policies,
     };
     notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
 }

@@ -5,8 +5,13 @@ use std::io::{IsTerminal, Write};
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 
 /// Marks where a colour begins and ends inside a table; of no width, replaced once the table is laid out.
-const MARKS: [(Paint, char); 5] =
-    [(Paint::Good, '\u{2061}'), (Paint::Warn, '\u{2062}'), (Paint::Bad, '\u{2063}'), (Paint::Dim, '\u{2064}'), (Paint::Strong, '\u{206a}')];
+const MARKS: [(Paint, char); 5] = [
+    (Paint::Good, '\u{2061}'),
+    (Paint::Warn, '\u{2062}'),
+    (Paint::Bad, '\u{2063}'),
+    (Paint::Dim, '\u{2064}'),
+    (Paint::Strong, '\u{206a}'),
+];
 const END: char = '\u{206b}';
 
 /// The widest a table is made on a terminal.
@@ -74,7 +79,8 @@ impl Screen {
         let terminal = std::io::stdout().is_terminal();
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+        let locale =
+            ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
         let utf8 = locale.is_some_and(|locale| {
             let locale = locale.to_ascii_lowercase();
             locale.contains("utf-8") || locale.contains("utf8")
@@ -123,7 +129,8 @@ impl Screen {
         for row in rows {
             table.add_row(row.iter().map(|cell| one_line(cell)).collect::<Vec<_>>());
         }
-        let lines: Vec<String> = table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned()).collect();
+        let lines: Vec<String> =
+            table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned()).collect();
         lines.join("\n") + "\n"
     }
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 use cutover_api::{Span, Stamp};
 use serde_json::{Value, json};
 
+use super::Common;
 use super::door::{Door, Need};
 use super::exit::{Exit, Failure};
 use super::screen::{Paint, Screen, print_json, tell};
 use super::select::SelectorArgs;
 use super::words::{counted, read, seen_from, short, time};
-use super::Common;
 use crate::control::Ask;
 use crate::control::wire::Standing;
 use crate::engine::{HeldStatus, PolicyStatus};
@@ -24,7 +24,7 @@ pub struct StatusArgs {
     /// Which policies; all, where nothing is said.
     #[command(flatten)]
     pub select: SelectorArgs,
-    /// Show it again whenever it changes, until Ctrl-C
+    /// Show it again whenever it changes, until Ctrl-C; without a daemon nothing changes, and it is shown once
     #[arg(long)]
     pub watch: bool,
 }
@@ -35,7 +35,9 @@ pub struct StatusArgs {
 /// Neither a daemon nor a ledger to ask.
 pub async fn run(common: &Common, args: &StatusArgs) -> Result<Exit, Failure> {
     let door = Door::open(&common.config, Need::Read).await?;
-    let result = if args.watch { watch(&door, common, args).await } else { once(&door, common, args).await };
+    // Watching here would keep the ledger from the daemon, and without one nothing moves.
+    let watched = args.watch && door.daemon().is_some();
+    let result = if watched { watch(&door, common, args).await } else { once(&door, common, args).await };
     door.close().await;
     result
 }
@@ -216,7 +218,9 @@ pub(super) mod tests {
             waits_for: None,
             grace_end: None,
             grace_percent: None,
+            at_rest: phase == "idle",
             held: None,
+            ways: Vec::new(),
         }
     }
 
@@ -230,7 +234,11 @@ pub(super) mod tests {
     }
 
     fn three() -> Vec<PolicyStatus> {
-        let way = Way { command: "cutover resume pay --rotation rot_2".into(), does: "Looks again.".into(), costs: "Nothing.".into() };
+        let way = Way {
+            command: "cutover resume pay --rotation rot_2".into(),
+            does: "Looks again.".into(),
+            costs: "Nothing.".into(),
+        };
         let ask = Way { command: String::new(), does: "Or ask support.".into(), costs: String::new() };
         let held = HeldStatus {
             why: "doubt".into(),
@@ -283,7 +291,8 @@ pay is held (doubt) since 2026-11-21 11:00 UTC, rotation rot_2
     #[test]
     fn a_refused_reload_and_a_missing_daemon_are_told_first() {
         let screen = Screen::plain();
-        let error = ReloadError { at: "2026-11-21T11:30:00Z".into(), problems: vec!["cutover.toml:3:1: x: unknown key: y".into()] };
+        let error =
+            ReloadError { at: "2026-11-21T11:30:00Z".into(), problems: vec!["cutover.toml:3:1: x: unknown key: y".into()] };
         let standing = Standing { reload_error: Some(error), failed_reloads: 1, ..standing() };
         let expected = "\
 prod: 0 policies, 0 under way, 0 held; no daemon runs: nothing is rotated until `cutover run` is started
@@ -303,7 +312,7 @@ No policies.
             "policies": [{
                 "policy": "erp", "provider": "bondi", "phase": "idle", "rotation": null, "ended": null, "rotated_at": null,
                 "age_seconds": 60, "key_id": null, "fingerprint": null, "next_due": null, "waits_for": null,
-                "grace_end": null, "grace_percent": null, "held": null,
+                "grace_end": null, "grace_percent": null, "at_rest": true, "held": null, "ways": [],
             }],
         });
         assert_eq!(document, expected);

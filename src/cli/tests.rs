@@ -119,6 +119,7 @@ Commands:
   confirm    Say that the new key is in use; with --retire, that the old one may be ended
   resume     Look again and repeat what is safe; without a policy: the clock is right as it is now
   abandon    Give a rotation up
+  adopt      The key that stands in the targets counts as known, or by its id as ours
   providers  The providers that are known; a definition checked
   keygen     Print a new sealing key
 

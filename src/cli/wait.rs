@@ -5,6 +5,7 @@ use std::time::Duration;
 use cutover_api::{Clock as _, Stamp};
 use serde::Serialize;
 use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::door::{Door, failure};
 use super::exit::{Exit, Failure};
@@ -29,8 +30,6 @@ pub struct Wanted {
     pub policy: String,
     /// The rotation.
     pub rotation: String,
-    /// The provider's clock ends the old key: with nothing else left it rests.
-    pub provider_ends_old: bool,
 }
 
 /// Where a rotation that is waited for has come.
@@ -73,7 +72,7 @@ impl Come {
         }
         match status.phase.as_str() {
             "idle" => rest(status.ended.as_deref().unwrap_or("closed")),
-            "retire" if wanted.provider_ends_old => rest("provider-clock"),
+            "retire" if status.at_rest => rest("provider-clock"),
             phase => Self::Moving { phase: phase.to_owned(), waits_for: status.waits_for.clone() },
         }
     }
@@ -129,7 +128,7 @@ pub enum Ended {
     All,
     /// `--timeout` has passed.
     Timeout,
-    /// Ctrl-C.
+    /// Ctrl-C or SIGTERM.
     Interrupted,
 }
 
@@ -148,6 +147,8 @@ pub async fn wait(door: &Door, wanted: &[Wanted], timeout: Option<Duration>) -> 
         }
     };
     tokio::pin!(limit);
+    let caught = signal(SignalKind::terminate());
+    let mut terminated = caught.map_err(|error| Failure::new(Exit::Failed, format!("a signal cannot be caught ({error})")))?;
     let ended = loop {
         // A look is short, so that only the pause between two looks is interrupted.
         if follower.look().await? {
@@ -156,6 +157,7 @@ pub async fn wait(door: &Door, wanted: &[Wanted], timeout: Option<Duration>) -> 
         tokio::select! {
             () = &mut limit => break Ended::Timeout,
             _ = tokio::signal::ctrl_c() => break Ended::Interrupted,
+            _ = terminated.recv() => break Ended::Interrupted,
             () = tokio::time::sleep(EVERY) => {}
         }
     };
@@ -199,7 +201,8 @@ impl Follower<'_> {
     }
 
     fn note(&mut self, at: usize, all: &[PolicyStatus]) {
-        let (Some(wanted), Some(before), Some(unseen)) = (self.wanted.get(at), self.come.get_mut(at), self.unseen.get_mut(at)) else {
+        let (Some(wanted), Some(before), Some(unseen)) = (self.wanted.get(at), self.come.get_mut(at), self.unseen.get_mut(at))
+        else {
             return;
         };
         let come = Come::judge(wanted, all.iter().find(|status| status.policy == wanted.policy));
@@ -229,15 +232,15 @@ mod tests {
     use crate::cli::status::tests::status;
     use crate::engine::{HeldStatus, PolicyStatus};
 
-    fn wanted(provider_ends_old: bool) -> Wanted {
-        Wanted { policy: "crm".into(), rotation: "rot_1".into(), provider_ends_old }
+    fn wanted() -> Wanted {
+        Wanted { policy: "crm".into(), rotation: "rot_1".into() }
     }
 
     #[test]
     fn a_rotation_is_judged_by_its_own_status_only() {
         let now = |phase: &str, rotation: &str| PolicyStatus { rotation: Some(rotation.into()), ..status("crm", phase) };
         let rest = |ended: &str| Come::Rest { ended: ended.into() };
-        let judge = |status: PolicyStatus, clock| Come::judge(&wanted(clock), Some(&status));
+        let judge = |status: PolicyStatus, at_rest| Come::judge(&wanted(), Some(&PolicyStatus { at_rest, ..status }));
         assert!(matches!(judge(now("observe", "rot_1"), false), Come::Moving { phase, .. } if phase == "observe"));
         assert_eq!(judge(now("observe", "rot_2"), false), rest("closed"), "another rotation has begun");
         assert_eq!(judge(now("idle", "rot_1"), false), rest("closed"), "ended before a restart");
@@ -245,10 +248,11 @@ mod tests {
         assert_eq!(judge(done, false), rest("done"));
         assert!(matches!(judge(now("retire", "rot_1"), false), Come::Moving { .. }));
         assert_eq!(judge(now("retire", "rot_1"), true), rest("provider-clock"));
-        let held = HeldStatus { why: "drift".into(), detail: "set back".into(), since: String::new(), retries: false, ways: vec![] };
+        let held =
+            HeldStatus { why: "drift".into(), detail: "set back".into(), since: String::new(), retries: false, ways: vec![] };
         let held = PolicyStatus { held: Some(held), ..now("retire", "rot_1") };
         assert!(matches!(judge(held, true), Come::Held { why, .. } if why == "drift"));
-        assert_eq!(Come::judge(&wanted(false), None), rest("closed"));
+        assert_eq!(Come::judge(&wanted(), None), rest("closed"));
     }
 
     #[test]
@@ -266,7 +270,10 @@ mod tests {
     #[test]
     fn the_exit_status_follows() {
         let rest = |ended: &str| Come::Rest { ended: ended.into() }.exit();
-        assert_eq!([rest("done"), rest("old-left"), rest("provider-clock"), rest("abandoned")], [Exit::Done, Exit::Done, Exit::Done, Exit::Failed]);
+        assert_eq!(
+            [rest("done"), rest("old-left"), rest("provider-clock"), rest("abandoned")],
+            [Exit::Done, Exit::Done, Exit::Done, Exit::Failed]
+        );
         assert_eq!(Come::Held { why: String::new(), detail: String::new() }.exit(), Exit::Held);
         assert_eq!(Come::Moving { phase: "observe".into(), waits_for: None }.exit(), Exit::Timeout);
     }

@@ -52,7 +52,9 @@ impl Client {
                 let why = format!("the control socket {} is not open to you: be root or in group cutover", path.display());
                 return Err(Refused::guard(why));
             }
-            Err(error) => return Err(Refused::failed(format!("the control socket {} does not answer ({error})", path.display()))),
+            Err(error) => {
+                return Err(Refused::failed(format!("the control socket {} does not answer ({error})", path.display())));
+            }
         }
         match client.ask(&Ask::Hello {}, CONNECT, &mut |_| {}).await {
             Ok(done) => match serde_json::from_value(done) {

@@ -27,7 +27,8 @@ impl People {
     /// The same from other files.
     #[must_use]
     pub fn from_files(passwd: &Path, group: &Path) -> Self {
-        let text = |path: &Path| std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+        let text =
+            |path: &Path| std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
         Self { passwd: text(passwd), group: text(group) }
     }
 

@@ -105,20 +105,26 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 
 impl Server {
     /// Opens the socket at `path`: mode 0660, group `cutover` where there is one; without it only root and the daemon's own user may act. The file of a dead daemon is replaced.
-    /// The caller's umask must keep others out (077), so that the socket is closed from its first moment on.
+    /// The file is closed to others from its first moment on.
     ///
     /// # Errors
     /// A live daemon has it, something else stands there, or the system refuses.
     pub async fn bind(path: &Path) -> Result<Self, BindError> {
         let wrong = |detail: String| BindError { path: path.to_owned(), detail };
         clear(path).await.map_err(&wrong)?;
-        let listener = UnixListener::bind(path).map_err(|error| wrong(refused(path, &error)))?;
+        // Only for the moment of the bind: what the daemon starts later keeps the umask it was given.
+        let given = rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+        let bound = UnixListener::bind(path);
+        rustix::process::umask(given);
+        let listener = bound.map_err(|error| wrong(refused(path, &error)))?;
         let file = SocketFile { path: path.to_owned(), identity: identity(path).unwrap_or_default() };
         let mut access = Access::own();
         if let Some(group) = People::read().group(GROUP) {
             match give_to_group(path, group) {
                 Ok(()) => access.group = Some(group),
-                Err(error) => warn!(group = GROUP, %error, "the control socket could not be given to the group: only root and the daemon's own user may act"),
+                Err(error) => {
+                    warn!(group = GROUP, %error, "the control socket could not be given to the group: only root and the daemon's own user may act")
+                }
             }
         }
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))

@@ -131,7 +131,8 @@ async fn items_come_in_order_and_the_actor_is_the_peer() {
 #[tokio::test]
 async fn garbage_and_lines_without_end_cost_their_own_connection() {
     let daemon = Daemon::start().await;
-    for bytes in [&b"\n"[..], b"\xff\xfe\x00\n", b"{}\n", b"GET / HTTP/1.1\r\n\r\n", b"{\"v\":1,\"verb\":\"hello\",\"x\":1}\n"] {
+    for bytes in [&b"\n"[..], b"\xff\xfe\x00\n", b"{}\n", b"GET / HTTP/1.1\r\n\r\n", b"{\"v\":1,\"verb\":\"hello\",\"x\":1}\n"]
+    {
         let reply = daemon.raw(bytes).await;
         assert!(matches!(Line::decode(&reply), Ok(Line::Refused(refused)) if refused.kind == RefusedKind::Usage), "{bytes:?}");
     }
@@ -183,7 +184,8 @@ async fn more_connections_than_places_are_turned_away_until_there_is_room() {
     for stream in open.iter_mut().skip(32) {
         let mut reply = Vec::new();
         tokio::time::timeout(PATIENCE, stream.read_to_end(&mut reply)).await.unwrap().unwrap();
-        turned_away += usize::from(matches!(Line::decode(&reply), Ok(Line::Refused(refused)) if refused.kind == RefusedKind::Guard));
+        turned_away +=
+            usize::from(matches!(Line::decode(&reply), Ok(Line::Refused(refused)) if refused.kind == RefusedKind::Guard));
     }
     assert_eq!(turned_away, 68);
     assert!(Client::reach(&daemon.path).await.is_err(), "told that there is no room, not that nobody is there");
@@ -229,7 +231,10 @@ async fn an_answer_that_is_cut_is_gone_and_not_done() {
     let path = directory.path().join("s");
     let listener = tokio::net::UnixListener::bind(&path).unwrap();
     let cutting = tokio::spawn(async move {
-        for reply in [&b"{\"v\":1,\"done\":{\"pid\":1,\"version\":\"x\",\"environment\":\"e\"}}\n"[..], b"{\"v\":1,\"item\":1}\n{\"v\":1,"] {
+        for reply in [
+            &b"{\"v\":1,\"done\":{\"pid\":1,\"version\":\"x\",\"environment\":\"e\"}}\n"[..],
+            b"{\"v\":1,\"item\":1}\n{\"v\":1,",
+        ] {
             // `reach` connects twice: once to see whether anybody listens.
             if reply.starts_with(b"{\"v\":1,\"done\"") {
                 drop(listener.accept().await.unwrap());

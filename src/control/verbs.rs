@@ -109,7 +109,8 @@ impl Verbs {
             return Err(Refused::usage("nothing is selected: name policies, or say --tag, --holder, --provider or --all"));
         }
         let config = self.engine.config();
-        let unknown: Vec<&str> = selector.policies.iter().filter(|name| !config.policies.contains_key(*name)).map(String::as_str).collect();
+        let unknown: Vec<&str> =
+            selector.policies.iter().filter(|name| !config.policies.contains_key(*name)).map(String::as_str).collect();
         if !unknown.is_empty() {
             let known = near(&unknown, config.policies.keys());
             return Err(Refused::usage(format!("there is no policy {}{known}", unknown.join(", "))));
@@ -127,7 +128,9 @@ impl Verbs {
     async fn status(&self, selector: &Selector, items: &Items) -> Result<Value, Refused> {
         let all = self.engine.status(selector);
         if !selector.is_empty() {
-            let known = |name: &String| all.iter().any(|status| status.policy == *name) || self.engine.config().policies.contains_key(name);
+            let known = |name: &String| {
+                all.iter().any(|status| status.policy == *name) || self.engine.config().policies.contains_key(name)
+            };
             if let Some(unknown) = selector.policies.iter().find(|name| !known(name)) {
                 return Err(Refused::usage(format!("there is no policy {unknown}")));
             }
@@ -141,7 +144,13 @@ impl Verbs {
         value(&self.standing())
     }
 
-    async fn history(&self, selector: &Selector, rotation: Option<String>, limit: usize, items: &Items) -> Result<Value, Refused> {
+    async fn history(
+        &self,
+        selector: &Selector,
+        rotation: Option<String>,
+        limit: usize,
+        items: &Items,
+    ) -> Result<Value, Refused> {
         let named_only = Selector { policies: selector.policies.clone(), ..Selector::default() } == *selector;
         let policies = match selector {
             _ if selector.is_empty() => Vec::new(),
@@ -182,12 +191,11 @@ impl Verbs {
         let Some(rotation) = self.engine.open_rotation_of(policy) else {
             return Err(Refused::guard(format!("policy {policy} has no rotation under way")));
         };
-        let ways = status.held.map(|held| held.ways).unwrap_or_default();
         let last_use = match decision {
             Decision::ConfirmRetire => self.last_use(policy, &rotation).await?,
             _ => None,
         };
-        value(&DecisionCost::of(decision, policy, rotation, status.phase, &ways, last_use))
+        value(&DecisionCost::of(decision, policy, rotation, status.phase, &status.ways, last_use))
     }
 
     /// What the history of a rotation tells of the old key's use.
@@ -224,9 +232,8 @@ impl Verbs {
 
     async fn test_alert(&self, items: &Items) -> Result<Value, Refused> {
         let config = self.engine.config();
-        let channels = channels(&config, &self.catalog()).map_err(|problems| {
-            Refused::failed(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-        })?;
+        let channels = channels(&config, &self.catalog())
+            .map_err(|problems| Refused::failed(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
         let message = alert::test_alert(&config.daemon.name, self.engine.now()).message;
         for (name, channel) in channels.iter() {
             let (ok, text) = match channel.notifier.tell(&message).await {
@@ -274,6 +281,10 @@ impl Handler for Verbs {
             Ask::TestAlert {} => self.test_alert(items).await,
             Ask::Decide { policy, rotation, decision, reason } => {
                 self.decide(&policy, rotation.as_deref(), decision, actor, reason.as_deref()).await
+            }
+            Ask::Adopt { policy, rotation, id, reason } => {
+                let taken = self.engine.adopt(&policy, rotation.as_deref(), id.as_deref(), actor, reason.as_deref()).await;
+                taken.map_err(|refused| Refused::guard(refused.reason)).and_then(|rotation| value(&Decided { rotation }))
             }
             Ask::ConfirmClock {} => value(&ClockConfirmed { was_frozen: self.engine.confirm_clock() }),
         }

@@ -111,7 +111,9 @@ pub fn grace(facts: &ProviderFacts, mapped: Span) -> String {
         return format!("both keys live until cutover ends the old one; alerts count on {mapped}");
     }
     match &facts.declares.grace {
-        Some(GraceOffer::Fixed(span)) if *span == Span::ZERO => "the old key dies at once: the application is down until it is redeployed".to_owned(),
+        Some(GraceOffer::Fixed(span)) if *span == Span::ZERO => {
+            "the old key dies at once: the application is down until it is redeployed".to_owned()
+        }
         Some(GraceOffer::Fixed(span)) => format!("the provider ends the old key after {span}, always"),
         _ => format!("the provider ends the old key after {mapped}"),
     }
@@ -146,7 +148,14 @@ pub fn old_key(facts: &ProviderFacts, policy: &Policy) -> String {
 impl DecisionCost {
     /// Weighs a decision: in the words of the way that offers it, else in general ones.
     #[must_use]
-    pub fn of(decision: Decision, policy: &str, rotation: String, phase: String, ways: &[Way], last_use: Option<String>) -> Self {
+    pub fn of(
+        decision: Decision,
+        policy: &str,
+        rotation: String,
+        phase: String,
+        ways: &[Way],
+        last_use: Option<String>,
+    ) -> Self {
         let offered = ways.iter().find(|way| offers(&way.command, decision, policy));
         let (does, costs) = offered.map_or_else(|| general(decision), |way| (way.does.clone(), way.costs.clone()));
         let last_use = last_use.filter(|_| decision == Decision::ConfirmRetire);
@@ -166,7 +175,10 @@ fn offers(command: &str, decision: Decision, policy: &str) -> bool {
 
 fn general(decision: Decision) -> (String, String) {
     let (does, costs) = match decision {
-        Decision::Confirm => ("The new key is in use: goes on to settle.", "Nothing is ended by it. Before the old key goes, evidence is asked for again."),
+        Decision::Confirm => (
+            "The new key is in use: goes on to settle.",
+            "Nothing is ended by it. Before the old key goes, evidence is asked for again.",
+        ),
         Decision::ConfirmRetire => {
             ("The old key is not used any more: it is ended.", "Whatever still uses the old key is refused from then on.")
         }
@@ -203,8 +215,11 @@ mod tests {
 
     #[test]
     fn the_words_of_the_way_are_used_where_there_is_one() {
-        let way = Way { command: "cutover abandon crm --rotation r".into(), does: "Goes back.".into(), costs: "A redeploy.".into() };
-        let weigh = |ways: &[Way], decision| DecisionCost::of(decision, "crm", "r".into(), "observe".into(), ways, Some("never".into()));
+        let way =
+            Way { command: "cutover abandon crm --rotation r".into(), does: "Goes back.".into(), costs: "A redeploy.".into() };
+        let weigh = |ways: &[Way], decision| {
+            DecisionCost::of(decision, "crm", "r".into(), "observe".into(), ways, Some("never".into()))
+        };
         assert_eq!(weigh(std::slice::from_ref(&way), Decision::Abandon).costs, "A redeploy.");
         assert!(weigh(&[], Decision::Abandon).costs.contains("next date"));
         assert_eq!(weigh(&[], Decision::Abandon).last_use, None);

@@ -88,6 +88,20 @@ pub enum Ask {
         #[serde(default)]
         reason: Option<String>,
     },
+    /// The key that stands in the targets counts as known (held for drift) or as ours (idle). Done: [`Decided`].
+    Adopt {
+        /// The policy.
+        policy: String,
+        /// The rotation that is meant; another one under way is refused.
+        #[serde(default)]
+        rotation: Option<String>,
+        /// Its id at the provider, where a person knows it.
+        #[serde(default)]
+        id: Option<String>,
+        /// Why.
+        #[serde(default)]
+        reason: Option<String>,
+    },
     /// The clock is right as it is now. Done: [`ClockConfirmed`].
     ConfirmClock {},
 }
@@ -359,11 +373,8 @@ mod tests {
 
     #[test]
     fn lines_survive_and_too_long_ones_are_told() {
-        let lines = [
-            Line::Item(serde_json::json!({"a": 1})),
-            Line::Done(serde_json::Value::Null),
-            Line::Refused(Refused::guard("no")),
-        ];
+        let lines =
+            [Line::Item(serde_json::json!({"a": 1})), Line::Done(serde_json::Value::Null), Line::Refused(Refused::guard("no"))];
         for line in lines {
             assert_eq!(Line::decode(&line.encode()).unwrap(), line);
         }

@@ -166,6 +166,8 @@ impl Engine {
         if restarted && let Err(Stop::Ledger(detail)) = runner.restarted().await {
             return Err(detail);
         }
+        // Seen before it takes orders: an order that names its id is then never refused for an older one's.
+        runner.publish();
         self.shared.open_inbox(&policy, sender);
         let engine = self.clone();
         self.tasks.spawn(async move {
@@ -288,6 +290,12 @@ impl Engine {
     #[must_use]
     pub fn now(&self) -> Stamp {
         self.shared.clock.now()
+    }
+
+    /// The clock has stepped and nobody has confirmed it: nothing starts and no key is ended.
+    #[must_use]
+    pub fn frozen(&self) -> bool {
+        self.shared.frozen()
     }
 
     /// Looks at everything again now (SIGUSR2).

@@ -1,6 +1,7 @@
 //! What people order: rotations, and the verbs that decide one under way.
 
 use cutover_api::Stamp;
+use cutover_ledger::{Commit, HistoryEntry, KeyRow};
 use cutover_machine::event::Order;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -93,11 +94,95 @@ impl Engine {
             _ => None,
         };
         let (reply, answer) = oneshot::channel();
-        let ordered = Ordered { order, actor: actor.to_owned(), reason: reason.map(ToOwned::to_owned), plan, reply };
+        let reason = reason.map(ToOwned::to_owned);
+        let ordered = Ordered { order, actor: actor.to_owned(), reason, plan, adopt: false, reply };
         let gone = || refuse(format!("rotation {open} has just ended"));
         inbox.send(ordered).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?.map_err(refuse)?;
         Ok(open)
+    }
+
+    /// `adopt`: idle, the key that stands in the targets counts as the one in use and as ours (`id` names it at the provider); held for
+    /// drift, what stands there counts as known, and the rotation goes on and writes its own key over it.
+    ///
+    /// # Errors
+    /// Why it was not taken; nothing has changed.
+    pub async fn adopt(
+        &self,
+        policy: &str,
+        rotation: Option<&str>,
+        id: Option<&str>,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<String, OrderRefused> {
+        let refuse = |reason: String| OrderRefused { reason };
+        if let Some(inbox) = self.shared.inbox(policy) {
+            let open = self.open_rotation_of(policy).unwrap_or_default();
+            let drift = self.shared.view(policy).and_then(|view| view.record.machine.held.clone());
+            if rotation.is_some_and(|meant| meant != open) {
+                return Err(refuse(format!("that rotation is not the one under way: that is {open}")));
+            }
+            if id.is_some() || !drift.is_some_and(|held| matches!(held.why, cutover_machine::state::Why::Drift { .. })) {
+                return Err(refuse(String::from("adopt is for a policy that is idle, or --from-target for one held for drift")));
+            }
+            let (reply, answer) = oneshot::channel();
+            let reason = reason.map(ToOwned::to_owned);
+            let ordered = Ordered { order: Order::Resume, actor: actor.to_owned(), reason, plan: None, adopt: true, reply };
+            let gone = || refuse(format!("rotation {open} has just ended"));
+            inbox.send(ordered).await.map_err(|_| gone())?;
+            answer.await.map_err(|_| gone())?.map_err(refuse)?;
+            return Ok(open);
+        }
+        self.adopt_idle(policy, id, actor, reason).await.map_err(refuse)?;
+        Ok(String::new())
+    }
+
+    async fn adopt_idle(&self, name: &str, id: Option<&str>, actor: &str, reason: Option<&str>) -> Result<(), String> {
+        let shared = &self.shared;
+        let config = shared.config();
+        let policy = config.policies.get(name).ok_or_else(|| format!("there is no policy {name}"))?;
+        let mut state = shared.policy_state(name).ok_or_else(|| format!("policy {name} is not loaded"))?;
+        let snapshot = self.snapshot(&config, policy)?;
+        let plugins = shared.workshop().build(&snapshot)?;
+        let now = shared.clock.now();
+        let channels = shared.channels();
+        let record = super::snapshot::Record::open(0, actor.to_owned(), None, now);
+        let surveyor = super::survey::Surveyor {
+            snapshot: &snapshot,
+            plugins: &plugins,
+            record: &record,
+            current: None,
+            channels: &channels,
+            ledger: &shared.ledger,
+            clock: shared.time(),
+        };
+        let mut key = surveyor.key_now().await.map_err(|wrong| wrong.join("; "))?;
+        key.id = id.map(ToOwned::to_owned).or(key.id);
+        let facts = serde_json::json!({ "id": key.id, "fingerprint": key.fingerprint, "reason": reason });
+        let fingerprint = key.fingerprint.as_ref().map(|print| print.0.clone()).unwrap_or_default();
+        state.current = Some(key.clone());
+        state.ours = true;
+        let commit = Commit {
+            policies: vec![shared.policy_write(name, &state)],
+            keys: vec![KeyRow {
+                policy: name.to_owned(),
+                fingerprint: fingerprint.clone(),
+                state: serde_json::json!({ "key": key, "adopted_at": now.0 }).to_string(),
+            }],
+            history: vec![HistoryEntry {
+                at: now,
+                policy: Some(name.to_owned()),
+                rotation: None,
+                actor: actor.to_owned(),
+                kind: String::from("adopted"),
+                facts: facts.to_string(),
+            }],
+            ..Commit::default()
+        };
+        shared.ledger.commit(commit).await.map_err(|error| error.to_string())?;
+        shared.put_policy_state(name, state);
+        shared.know_key(name, fingerprint);
+        Ok(())
     }
 
     /// `resume` without a policy: the clock as it is now is right. `false` = it was not frozen.

@@ -27,6 +27,8 @@ pub struct Ordered {
     pub reason: Option<String>,
     /// The plan of the configuration loaded now, for `resume`.
     pub plan: Option<Box<Snapshot>>,
+    /// `adopt --from-target`: what stands in the targets now counts as known.
+    pub adopt: bool,
     /// Taken, or refused with the reason.
     pub reply: oneshot::Sender<Result<(), String>>,
 }
@@ -144,7 +146,7 @@ impl Runner {
     }
 
     async fn ordered(&mut self, ordered: Ordered) -> Result<(), Stop> {
-        let Ordered { order, actor, reason, plan, reply } = ordered;
+        let Ordered { order, actor, reason, plan, adopt, reply } = ordered;
         let event = Event::Ordered(order);
         if let Err(illegal) = cutover_machine::decide(event.clone(), &self.record.machine, &self.snapshot.plan, self.now()) {
             let _ = reply.send(Err(illegal.to_string()));
@@ -156,6 +158,10 @@ impl Runner {
         let before = std::mem::replace(&mut self.actor, actor);
         let mut landed = Landed::from(event);
         landed.learn.extend(reason.map(Learn::Reason));
+        if adopt {
+            let recorded = self.performer_job(|performer| Box::pin(async move { performer.targets().recorded().await })).await;
+            landed.learn.push(Learn::Recorded(recorded));
+        }
         let result = self.step(landed).await;
         self.actor = before;
         let _ = reply.send(result.as_ref().map(|()| ()).map_err(|stop| format!("{stop:?}")));

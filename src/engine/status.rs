@@ -102,8 +102,12 @@ pub struct PolicyStatus {
     pub grace_end: Option<String>,
     /// How much of the grace has passed, in percent; 100 and more = it is over.
     pub grace_percent: Option<i64>,
+    /// Only the provider's clock, or nothing, is left to wait for.
+    pub at_rest: bool,
     /// Held.
     pub held: Option<HeldStatus>,
+    /// What a person may order now.
+    pub ways: Vec<Way>,
 }
 
 impl Engine {
@@ -150,10 +154,14 @@ impl Engine {
                 let whole = grace.end.since(grace.from).0.max(1);
                 now.since(grace.from).0.saturating_mul(100) / whole
             }),
+            at_rest: open.is_none(),
             held: None,
+            ways: Vec::new(),
         };
         if let Some(view) = open {
             let machine = &view.record.machine;
+            let plan = &view.snapshot.plan;
+            status.at_rest = machine.phase == Phase::Retire && machine.held.is_none() && machine.clock_ends_old(plan);
             status.waits_for = Some(waits_for(machine, &view.snapshot.plan, now, self.shared.window(name, now)));
             let about = About {
                 environment: &config.daemon.name,
@@ -164,6 +172,7 @@ impl Engine {
                 record: &view.record,
                 at: now,
             };
+            status.ways = with_matter(&about, alert::ways);
             status.held = machine.held.as_ref().map(|held| {
                 with_matter(&about, |matter| HeldStatus {
                     why: held.why.label().to_owned(),

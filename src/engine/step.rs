@@ -161,7 +161,7 @@ impl Runner {
         (state != before).then_some(state)
     }
 
-    fn publish(&self) {
+    pub(super) fn publish(&self) {
         self.shared.publish(&self.policy, &self.id, &self.record, &self.snapshot);
     }
 }

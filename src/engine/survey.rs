@@ -78,6 +78,28 @@ impl Surveyor<'_> {
         if wrong.is_empty() { Ok(found) } else { Err(wrong) }
     }
 
+    /// The key that stands in the targets now, whatever is recorded; nothing is proven and nothing changed.
+    ///
+    /// # Errors
+    /// A target cannot be read, or they do not agree.
+    pub async fn key_now(&self) -> Result<KeyRecord, Vec<String>> {
+        let mut wrong = Vec::new();
+        let mut readings = Vec::new();
+        for target in &self.snapshot.targets {
+            let Some(store) = self.plugins.stores.get(&target.store) else { continue };
+            readings.push(match store.read(&target.spec, &own_fields(target)).await {
+                Outcome::Done(reading) => Some(reading),
+                Outcome::Refused(refusal) => self.fault(&mut wrong, &target.name(), "cannot be read", &refusal.to_string()),
+                Outcome::Unknown(cause) => self.fault(&mut wrong, &target.name(), "cannot be read", &cause.to_string()),
+            });
+        }
+        let found = self.key_in_use(&readings, &mut wrong);
+        if found.first.fingerprint.is_none() {
+            wrong.push(String::from("the targets hold no key"));
+        }
+        if wrong.is_empty() { Ok(found.first) } else { Err(wrong) }
+    }
+
     /// Every target readable, and its store writable, shown by a write that changes nothing.
     async fn targets(&self, wrong: &mut Vec<String>) -> (Vec<Option<Reading>>, Vec<BTreeMap<String, String>>) {
         let mut readings = Vec::new();

@@ -45,6 +45,19 @@ impl Targets<'_> {
         holdings
     }
 
+    /// The fingerprints of what stands in every target now; of what was recorded before, where one cannot be read.
+    pub async fn recorded(&self) -> Vec<BTreeMap<String, String>> {
+        let mut recorded = Vec::new();
+        for (place, target) in self.snapshot.targets.iter().enumerate() {
+            let before = self.record.recorded.get(place).cloned().unwrap_or_default();
+            recorded.push(match self.read(target).await {
+                Ok(Outcome::Done(reading)) => fingerprints(&reading),
+                _ => before,
+            });
+        }
+        recorded
+    }
+
     async fn read(&self, target: &TargetTable) -> Result<Outcome<Reading>, String> {
         let store = self.plugins.stores.get(&target.store).ok_or("its store is gone")?;
         Ok(store.read(&target.spec, &own_fields(target)).await)

@@ -135,8 +135,20 @@ impl Daemon {
     async fn stop(mut self) {
         let pid = rustix::process::Pid::from_child(&self.0);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("told");
-        let status = tokio::task::spawn_blocking(move || self.0.wait()).await.expect("joined").expect("waited");
+        let status = tokio::task::spawn_blocking(move || Self::wait(&mut self)).await.expect("joined").expect("waited");
         assert!(status.success(), "a stop is no failure: {status}");
+    }
+
+    fn wait(&mut self) -> std::io::Result<std::process::ExitStatus> {
+        self.0.wait()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // A test that failed leaves no daemon behind.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -121,6 +121,56 @@ impl House {
         }
     }
 
+    /// Starts the engine with definitions of a directory beside the shipped ones and on another clock, and says why it does not start.
+    pub async fn try_start(
+        &mut self,
+        config: &str,
+        definitions: &Path,
+        clock: Arc<dyn cutover::engine::EngineClock>,
+    ) -> Result<(), String> {
+        let around = Surroundings { references: Arc::new(References::from_environment()), clock: self.clock.clone() };
+        let words = |problems: Vec<cutover_api::Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        let catalog = Catalog::open(around, definitions).map_err(words)?;
+        let file = self.write("cutover.toml", &format!("{}{config}", self.head()));
+        let config = cutover_config::load(Path::new(&file), &catalog).map_err(words)?;
+        let keys = SealKeys::parse(&[self.seal.duplicate()]).expect("a key");
+        let now = cutover_api::Clock::now(clock.as_ref());
+        let ledger = SqliteLedger::open(&self.path("ledger.db"), "test", keys, std::process::id(), now).await;
+        let ledger = Arc::new(ledger.expect("a ledger"));
+        self.ledger = Some(Arc::clone(&ledger));
+        self.engine = Some(Engine::start(config, catalog, ledger, clock).await?);
+        Ok(())
+    }
+
+    /// Takes another configuration over, as SIGHUP does, and answers with what is told of the change.
+    pub async fn reload(&self, config: &str) -> Vec<String> {
+        let catalog = self.catalog();
+        let file = self.write("cutover.toml", &format!("{}{config}", self.head()));
+        let config = cutover_config::load(Path::new(&file), &catalog).unwrap_or_else(|problems| {
+            panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        });
+        self.engine().reload(config, catalog).await.expect("taken")
+    }
+
+    /// Waits until the house's clock has gone on by so much.
+    pub async fn pass(&self, span: cutover_api::Span) {
+        let until = cutover_api::Clock::now(self.clock.as_ref()).plus(span);
+        while cutover_api::Clock::now(self.clock.as_ref()) < until {
+            cutover::engine::EngineClock::sleep_until(self.clock.as_ref(), until).await;
+        }
+    }
+
+    /// Waits until the policy's rotation is held for this reason.
+    pub async fn held(&self, policy: &str, why: &str) -> cutover::engine::HeldStatus {
+        let status = self.until(policy, |status| status.held.as_ref().is_some_and(|held| held.why == why)).await;
+        status.held.expect("held")
+    }
+
+    /// A sealed value of a rotation, opened.
+    pub async fn unsealed(&self, rotation: &str, slot: &str) -> Option<Secret> {
+        self.engine().ledger().unseal(rotation, slot).await.expect("readable")
+    }
+
     pub fn engine(&self) -> &Engine {
         self.engine.as_ref().expect("started")
     }

@@ -3,6 +3,7 @@
 mod binary;
 mod house;
 mod lost;
+mod must_not;
 mod seeds;
 mod servers;
 
