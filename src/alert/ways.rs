@@ -117,7 +117,9 @@ fn drift(matter: &Matter<'_>, targets: &[u32]) -> Vec<Offer> {
     let places = super::words::listed(&places);
     let adopt = Way {
         command: command(matter, "adopt", "--from-target"),
-        does: String::from("The value that stands there is known and may be replaced: goes on and writes this rotation's key over it."),
+        does: String::from(
+            "The value that stands there is known and may be replaced: goes on and writes this rotation's key over it.",
+        ),
         costs: String::from("The value that stands there now is written over. The key behind it is not ended."),
     };
     vec![
@@ -169,10 +171,7 @@ fn closed(matter: &Matter<'_>) -> Vec<Offer> {
     if matter.machine.end != Some(End::OldLeft) {
         return Vec::new();
     }
-    vec![outside(format!(
-        "Leave it: nothing waits for you. Or revoke it by hand at {} once nobody uses it.",
-        matter.account
-    ))]
+    vec![outside(format!("Leave it: nothing waits for you. Or revoke it by hand at {} once nobody uses it.", matter.account))]
 }
 
 fn mint_again(matter: &Matter<'_>) -> Offer {

@@ -144,7 +144,12 @@ async fn sees_current(about: &str, snapshot: &Snapshot, plugins: &super::plugins
         findings.push(if sees {
             Finding::new(about, true, false, format!("{name} sees the key in use"))
         } else {
-            Finding::new(about, true, true, format!("{name} answers, but does not see the key in use: would it see the next one?"))
+            Finding::new(
+                about,
+                true,
+                true,
+                format!("{name} answers, but does not see the key in use: would it see the next one?"),
+            )
         });
     }
     findings

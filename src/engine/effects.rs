@@ -235,9 +235,7 @@ impl Performer<'_> {
             };
         }
         match provider.probe(account.call(), key).await {
-            Outcome::Done(verdict) if verdict.accepted => {
-                self.found(self.record.made.clone(), None, verdict.provider_now)
-            }
+            Outcome::Done(verdict) if verdict.accepted => self.found(self.record.made.clone(), None, verdict.provider_now),
             other => Event::Found(answer(other.map(|_| None))).into(),
         }
     }

@@ -51,10 +51,9 @@ impl reference::References for References {
                 if name.contains('/') || name == ".." || name == "." {
                     return Err(format!("{reference}: a credential's name holds no path"));
                 }
-                let directory = self
-                    .credentials
-                    .as_ref()
-                    .ok_or_else(|| format!("{reference}: $CREDENTIALS_DIRECTORY is not set; it comes from LoadCredential= in the unit"))?;
+                let directory = self.credentials.as_ref().ok_or_else(|| {
+                    format!("{reference}: $CREDENTIALS_DIRECTORY is not set; it comes from LoadCredential= in the unit")
+                })?;
                 Self::read(&directory.join(name), reference)
             }
         }

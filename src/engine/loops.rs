@@ -46,7 +46,7 @@ impl Engine {
                     let Some(policy) = config.policies.get(&name) else { continue };
                     let was = shared.policy_state(&name).and_then(|state| state.due);
                     let result = match call {
-                        Call::Missed(state) => missed(shared, policy, state, was).await,
+                        Call::Missed(state) => missed(shared, policy, *state, was).await,
                         Call::Start if !self.may_start(now) => {
                             next = next.min(now.plus(Span::MINUTE));
                             Ok(())
@@ -124,7 +124,10 @@ async fn sanity(shared: Arc<Shared>) {
         let frozen = shared.frozen();
         if step.abs() > STEP && !frozen {
             shared.freeze(true);
-            warn!(seconds = step / 1_000, "the clock has stepped: nothing starts and no key is ended until it is confirmed or sane again");
+            warn!(
+                seconds = step / 1_000,
+                "the clock has stepped: nothing starts and no key is ended until it is confirmed or sane again"
+            );
             let now = shared.clock.now();
             let told = alert::clock_frozen(&shared.environment(), step, now);
             let row = alert_row(&told.message, &[], &shared.channels(), now);
@@ -154,10 +157,8 @@ async fn wake_ups(shared: Arc<Shared>) {
     };
     let schedule = Arc::clone(&shared);
     let alerts = Arc::clone(&shared);
-    let jobs = [
-        Job::new("0 * * * * *", move |_, _| schedule.wake()),
-        Job::new("30 * * * * *", move |_, _| alerts.alerts_waiting()),
-    ];
+    let jobs =
+        [Job::new("0 * * * * *", move |_, _| schedule.wake()), Job::new("30 * * * * *", move |_, _| alerts.alerts_waiting())];
     for job in jobs.into_iter().flatten() {
         if let Err(error) = scheduler.add(job).await {
             warn!(%error, "a wake-up job was not taken");

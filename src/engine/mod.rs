@@ -141,8 +141,9 @@ impl Engine {
         for row in loaded.rotations {
             let record: Record = serde_json::from_str(&row.state)
                 .map_err(|error| format!("ledger: rotation {} cannot be read ({error}); nothing was changed", row.id))?;
-            let mut snapshot: Snapshot = serde_json::from_str(&row.plan)
-                .map_err(|error| format!("ledger: the plan of rotation {} cannot be read ({error}); nothing was changed", row.id))?;
+            let mut snapshot: Snapshot = serde_json::from_str(&row.plan).map_err(|error| {
+                format!("ledger: the plan of rotation {} cannot be read ({error}); nothing was changed", row.id)
+            })?;
             if before.contains_key(&row.id)
                 && let Some(name) = renamed.get(&row.id)
             {
@@ -235,7 +236,8 @@ impl Engine {
     /// The plan of a policy as it is configured now.
     fn snapshot(&self, config: &Config, policy: &cutover_config::Policy) -> Result<Snapshot, String> {
         let workshop = self.shared.workshop();
-        let provider = config.providers.get(&policy.provider).ok_or_else(|| format!("there is no provider {}", policy.provider))?;
+        let provider =
+            config.providers.get(&policy.provider).ok_or_else(|| format!("there is no provider {}", policy.provider))?;
         let text = workshop
             .catalog()
             .definition(&provider.definition)

@@ -6,9 +6,9 @@ use cutover_machine::event::Order;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::Engine;
 use super::run::Ordered;
 use super::status::Selector;
-use super::Engine;
 
 /// One rotation that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +33,8 @@ impl Engine {
     pub async fn rotate(&self, selector: &Selector, actor: &str, reason: Option<&str>) -> Vec<Started> {
         let mut started = Vec::new();
         for policy in self.selected(selector) {
-            let refused = |rotation: Option<String>, why: String| Started { policy: policy.clone(), rotation, refused: Some(why) };
+            let refused =
+                |rotation: Option<String>, why: String| Started { policy: policy.clone(), rotation, refused: Some(why) };
             if let Some(open) = self.open_rotation_of(&policy) {
                 let why = "a rotation is under way already: a second one would end the key it has just made".to_owned();
                 started.push(refused(Some(open), why));
@@ -123,7 +124,9 @@ impl Engine {
                 return Err(refuse(format!("that rotation is not the one under way: that is {open}")));
             }
             if id.is_some() || !drift.is_some_and(|held| matches!(held.why, cutover_machine::state::Why::Drift { .. })) {
-                return Err(refuse(String::from("adopt is for a policy that is idle, or --from-target for one held for drift")));
+                return Err(refuse(String::from(
+                    "adopt is for a policy that is idle, or --from-target for one held for drift",
+                )));
             }
             let (reply, answer) = oneshot::channel();
             let reason = reason.map(ToOwned::to_owned);

@@ -111,8 +111,7 @@ impl Workshop {
             return Ok(Arc::clone(store));
         }
         let path = format!("store.{name}");
-        let store: Arc<dyn Store> =
-            Arc::from(built(&path, &table.table, |reader| self.catalog.store(&table.kind, reader))?);
+        let store: Arc<dyn Store> = Arc::from(built(&path, &table.table, |reader| self.catalog.store(&table.kind, reader))?);
         stores.insert(key, Arc::clone(&store));
         Ok(store)
     }

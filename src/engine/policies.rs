@@ -62,8 +62,7 @@ fn edited(policy: &Policy, state: &PolicyState, now: Stamp) -> PolicyState {
 pub async fn reconcile(shared: &Shared, config: &Config) -> Result<Vec<String>, String> {
     let now = shared.clock.now();
     let states = shared.policy_states();
-    let known: Vec<(String, String)> =
-        states.iter().map(|(name, state)| (name.clone(), state.identity.clone())).collect();
+    let known: Vec<(String, String)> = states.iter().map(|(name, state)| (name.clone(), state.identity.clone())).collect();
     let mut commit = Commit::default();
     let mut told = Vec::new();
     let mut moved = Vec::new();
@@ -98,7 +97,8 @@ pub async fn reconcile(shared: &Shared, config: &Config) -> Result<Vec<String>, 
         }
     }
     for name in states.keys().filter(|name| !config.policies.contains_key(*name)) {
-        if let Some(state) = states.get(name).filter(|state| state.due.is_some() && !moved.iter().any(|(from, _)| from == name)) {
+        if let Some(state) = states.get(name).filter(|state| state.due.is_some() && !moved.iter().any(|(from, _)| from == name))
+        {
             // A policy that went keeps what is known of it, and nothing of it is due any more.
             let state = PolicyState { due: None, ..state.clone() };
             commit.policies.push(shared.policy_write(name, &state));
@@ -131,7 +131,7 @@ pub enum Call {
     /// Start it for this date.
     Start,
     /// It was missed: it runs at the new time instead, and that is told.
-    Missed(PolicyState),
+    Missed(Box<PolicyState>),
 }
 
 /// The policies that are due, and when the next one is.
@@ -153,7 +153,8 @@ pub fn due(shared: &Shared, config: &Config, now: Stamp) -> (Vec<(String, Call)>
             let dates = timetable(policy, state);
             if dates.missed(date(at), timestamp(now)) && state.overdue_told != Some(at.0) {
                 let caught = dates.catch_up(date(at), timestamp(now)).map(pair);
-                calls.push((name.clone(), Call::Missed(PolicyState { due: caught, overdue_told: Some(at.0), ..state.clone() })));
+                calls
+                    .push((name.clone(), Call::Missed(Box::new(PolicyState { due: caught, overdue_told: Some(at.0), ..state.clone() }))));
             } else {
                 calls.push((name.clone(), Call::Start));
             }

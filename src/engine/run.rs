@@ -164,7 +164,7 @@ impl Runner {
         }
         let result = self.step(landed).await;
         self.actor = before;
-        let _ = reply.send(result.as_ref().map(|()| ()).map_err(|stop| format!("{stop:?}")));
+        let _ = reply.send(result.as_ref().copied().map_err(|stop| format!("{stop:?}")));
         result
     }
 
@@ -173,7 +173,11 @@ impl Runner {
         let mut snapshot = (*self.snapshot).clone();
         let same_targets = snapshot.targets.len() == now.targets.len();
         if !same_targets && self.record.machine.leg.is_some() {
-            warn!(policy = self.policy, rotation = self.id, "the targets are others now: the rotation goes on with those it began with");
+            warn!(
+                policy = self.policy,
+                rotation = self.id,
+                "the targets are others now: the rotation goes on with those it began with"
+            );
         } else {
             snapshot.targets = now.targets;
             snapshot.plan.targets = now.plan.targets;
@@ -193,7 +197,9 @@ impl Runner {
                 self.plugins = Arc::new(plugins);
                 self.snapshot = Arc::new(snapshot);
             }
-            Err(detail) => warn!(policy = self.policy, rotation = self.id, detail, "the new plan cannot be used; the old one stays"),
+            Err(detail) => {
+                warn!(policy = self.policy, rotation = self.id, detail, "the new plan cannot be used; the old one stays")
+            }
         }
     }
 

@@ -268,8 +268,7 @@ impl Shared {
 
     /// Shows a rotation to others.
     pub fn publish(&self, policy: &str, rotation: &str, record: &Arc<Record>, snapshot: &Arc<Snapshot>) {
-        let view =
-            View { rotation: rotation.to_owned(), record: Arc::clone(record), snapshot: Arc::clone(snapshot) };
+        let view = View { rotation: rotation.to_owned(), record: Arc::clone(record), snapshot: Arc::clone(snapshot) };
         lock(&self.views).insert(policy.to_owned(), view);
         self.progress.send_modify(|n| *n += 1);
     }

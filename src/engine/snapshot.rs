@@ -92,15 +92,20 @@ pub struct Snapshot {
 impl Snapshot {
     /// Plans a rotation of `policy` with the facts of its provider.
     #[must_use]
-    pub fn take(config: &Config, policy: &Policy, definition: String, facts: &ProviderFacts, support: Option<String>) -> Option<Self> {
+    pub fn take(
+        config: &Config,
+        policy: &Policy,
+        definition: String,
+        facts: &ProviderFacts,
+        support: Option<String>,
+    ) -> Option<Self> {
         let provider = config.providers.get(&policy.provider)?;
         let mut stores = BTreeMap::new();
         for target in &policy.targets {
             let store = config.stores.get(&target.store)?;
             stores.insert(target.store.clone(), PluginTable { kind: store.kind.clone(), table: store.table.to_json() });
         }
-        let notify =
-            if policy.notify.is_empty() { config.notify.keys().cloned().collect() } else { policy.notify.clone() };
+        let notify = if policy.notify.is_empty() { config.notify.keys().cloned().collect() } else { policy.notify.clone() };
         Some(Self {
             policy: policy.name.clone(),
             plan: plan(policy, facts, support),
@@ -153,11 +158,7 @@ fn plan(policy: &Policy, facts: &ProviderFacts, support: Option<String>) -> Plan
             .iter()
             .map(|target| TargetPlan { has_during: target.during.as_ref().is_some_and(|during| *during != target.fields) })
             .collect(),
-        hooks: policy
-            .redeploy
-            .iter()
-            .map(|hook| HookPlan { timeout: hook.timeout, repeatable: hook.repeatable })
-            .collect(),
+        hooks: policy.redeploy.iter().map(|hook| HookPlan { timeout: hook.timeout, repeatable: hook.repeatable }).collect(),
         verifies: policy
             .verify
             .iter()

@@ -62,7 +62,9 @@ impl Runner {
                     warn!(policy = self.policy, rotation = self.id, detail, "no room on disk: waiting for it");
                     self.shared.clock.sleep_until(self.shared.clock.now().plus(Span::seconds(5))).await;
                 }
-                Err(error @ (CommitError::Conflict { .. } | CommitError::Failed(_))) => return Err(Stop::Ledger(error.to_string())),
+                Err(error @ (CommitError::Conflict { .. } | CommitError::Failed(_))) => {
+                    return Err(Stop::Ledger(error.to_string()));
+                }
             }
         }
         self.rev += 1;

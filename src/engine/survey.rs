@@ -304,7 +304,7 @@ impl Surveyor<'_> {
             let Some(witness) = witness else { continue };
             let told: Result<(), String> = match witness.look(&vars).await {
                 Outcome::Done(_) => Ok(()),
-                Outcome::Refused(Refusal { class, .. }) if class == cutover_api::Class::Gone => {
+                Outcome::Refused(Refusal { class: cutover_api::Class::Gone, .. }) => {
                     Err(String::from("gone: there is no such address"))
                 }
                 Outcome::Refused(refusal) => Err(refusal.to_string()),

@@ -97,8 +97,7 @@ impl<'a> Work<'a> {
     /// The effect did not succeed: it is tried again later. Returns how often it was tried.
     pub(crate) fn again(&mut self, before: u32, asked: Option<Span>, after_unknown: bool) -> u32 {
         let tries = before.saturating_add(1);
-        self.next.call =
-            Call::Ready { tries, not_before: next_try(self.next.seed, tries, self.now.at, asked), after_unknown };
+        self.next.call = Call::Ready { tries, not_before: next_try(self.next.seed, tries, self.now.at, asked), after_unknown };
         tries
     }
 

@@ -98,7 +98,13 @@ impl Effect {
     pub const fn needs_intent(&self) -> bool {
         !matches!(
             self,
-            Self::Survey | Self::ReadReply | Self::ReadNew | Self::LookByList | Self::Reread | Self::Watch { .. } | Self::ReadClock
+            Self::Survey
+                | Self::ReadReply
+                | Self::ReadNew
+                | Self::LookByList
+                | Self::Reread
+                | Self::Watch { .. }
+                | Self::ReadClock
         )
     }
 

@@ -138,4 +138,3 @@ impl Grace {
         self.from.plus(self.end.since(self.from).percent(i64::from(percent)))
     }
 }
-

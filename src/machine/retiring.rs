@@ -56,10 +56,7 @@ impl Work<'_> {
     }
 
     pub(crate) fn ended(&mut self, answer: Answer<()>) -> Result<(), Illegal> {
-        if !matches!(
-            self.next.call,
-            Call::Flying { effect: Effect::Deactivate | Effect::Activate | Effect::Revoke, .. }
-        ) {
+        if !matches!(self.next.call, Call::Flying { effect: Effect::Deactivate | Effect::Activate | Effect::Revoke, .. }) {
             return Err(self.illegal("no key is being ended"));
         }
         let effect = self.landed()?;

@@ -168,7 +168,13 @@ async fn door(restarter: Restarter) -> u16 {
 }
 
 /// The store with the old key in it, and how the application reads it.
-fn place(kind: &str, desk: &Desk, field: &'static str, old: &Secret, during: Option<&'static str>) -> Option<(Place, &'static str, Keys)> {
+fn place(
+    kind: &str,
+    desk: &Desk,
+    field: &'static str,
+    old: &Secret,
+    during: Option<&'static str>,
+) -> Option<(Place, &'static str, Keys)> {
     let pick = move |fields: &serde_json::Value| {
         let names = during.into_iter().chain([field]);
         names.filter_map(|name| fields[name].as_str().map(|value| Secret::new(value.to_owned()))).collect::<Vec<_>>()
@@ -178,7 +184,7 @@ fn place(kind: &str, desk: &Desk, field: &'static str, old: &Secret, during: Opt
         "file" => {
             desk.write("app.env", &format!("{field}={}\nOTHER=kept\n", old.expose()));
             let names: Vec<&str> = during.into_iter().chain([field]).collect();
-            (Place::File, "app.env", cutover_fake::keys_in_file(&desk.path("app.env"), &names))
+            (Place::File, "app.env", cutover_fake::keys_in_file(desk.path("app.env"), &names))
         }
         "vault" => {
             let server = servers::vault(desk.dir.path())?;

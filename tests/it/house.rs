@@ -90,8 +90,7 @@ impl House {
     }
 
     fn catalog(&self) -> Catalog {
-        let around =
-            Surroundings { references: Arc::new(References::from_environment()), clock: self.clock.clone() };
+        let around = Surroundings { references: Arc::new(References::from_environment()), clock: self.clock.clone() };
         Catalog::open(around, Path::new("/nonexistent/definitions")).expect("the shipped definitions")
     }
 
@@ -99,9 +98,8 @@ impl House {
     pub async fn start(&mut self, config: &str) {
         let file = self.write("cutover.toml", &format!("{}{config}", self.head()));
         let catalog = self.catalog();
-        let config = cutover_config::load(Path::new(&file), &catalog).unwrap_or_else(|problems| {
-            panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-        });
+        let config = cutover_config::load(Path::new(&file), &catalog)
+            .unwrap_or_else(|problems| panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")));
         let keys = SealKeys::parse(&[self.seal.duplicate()]).expect("a key");
         let now = cutover_api::Clock::now(self.clock.as_ref());
         let ledger = SqliteLedger::open(&self.path("ledger.db"), "test", keys, std::process::id(), now).await;
@@ -129,7 +127,8 @@ impl House {
         clock: Arc<dyn cutover::engine::EngineClock>,
     ) -> Result<(), String> {
         let around = Surroundings { references: Arc::new(References::from_environment()), clock: self.clock.clone() };
-        let words = |problems: Vec<cutover_api::Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        let words =
+            |problems: Vec<cutover_api::Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         let catalog = Catalog::open(around, definitions).map_err(words)?;
         let file = self.write("cutover.toml", &format!("{}{config}", self.head()));
         let config = cutover_config::load(Path::new(&file), &catalog).map_err(words)?;
@@ -146,9 +145,8 @@ impl House {
     pub async fn reload(&self, config: &str) -> Vec<String> {
         let catalog = self.catalog();
         let file = self.write("cutover.toml", &format!("{}{config}", self.head()));
-        let config = cutover_config::load(Path::new(&file), &catalog).unwrap_or_else(|problems| {
-            panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-        });
+        let config = cutover_config::load(Path::new(&file), &catalog)
+            .unwrap_or_else(|problems| panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")));
         self.engine().reload(config, catalog).await.expect("taken")
     }
 
@@ -211,8 +209,12 @@ impl House {
         match tokio::time::timeout(Duration::from_secs(60), waiting).await {
             Ok(status) => status,
             Err(_) => {
-                let history: Vec<String> =
-                    self.history().await.iter().map(|row| format!("{} {} {}", row.entry.at.0, row.entry.kind, row.entry.facts)).collect();
+                let history: Vec<String> = self
+                    .history()
+                    .await
+                    .iter()
+                    .map(|row| format!("{} {} {}", row.entry.at.0, row.entry.kind, row.entry.facts))
+                    .collect();
                 panic!("{policy} does not get there: {:#?}\n{}", self.status(policy), history.join("\n"));
             }
         }

@@ -19,7 +19,7 @@ async fn m2_bondi_lost_reply_holds_still_and_says_until_when() {
     let (_, old) = bondi.seed("ws_1", "my-crm");
     house.write("app.env", &format!("BONDI_INTEGRATION_TOKEN={}\n", old.expose()));
     house.write("session", bondi.session().expose());
-    let keys = keys_in_file(&house.path("app.env"), &["BONDI_INTEGRATION_TOKEN"]);
+    let keys = keys_in_file(house.path("app.env"), &["BONDI_INTEGRATION_TOKEN"]);
     let url = format!("{}/integrations/custom/ws_1/my-crm/emit", bondi.base_url());
     let mut consumer = Consumer::start(Calling::Emit(url), keys, house.clock.clone(), PACE).await.expect("a consumer");
     let restarter = consumer.restarter();
@@ -64,7 +64,7 @@ async fn m7_plana_lost_reply_finds_the_orphan_by_its_nonce() {
     let (_, theirs) = plana.seed("somebody else's key", "dashboard:read");
     house.write("app.env", &format!("PLANA_KEY={}\n", old.expose()));
     house.write("session", plana.session().expose());
-    let keys = keys_in_file(&house.path("app.env"), &["PLANA_KEY"]);
+    let keys = keys_in_file(house.path("app.env"), &["PLANA_KEY"]);
     let url = format!("{}/api/v1/dashboard", plana.base_url());
     let mut consumer = Consumer::start(Calling::Bearer(url), keys, house.clock.clone(), PACE).await.expect("a consumer");
     let restarter = consumer.restarter();
@@ -107,7 +107,7 @@ async fn m11_a_restart_goes_on_and_rotates_nothing_new() {
     let (_, old) = bondi.seed("ws_1", "my-crm");
     house.write("app.env", &format!("BONDI_INTEGRATION_TOKEN={}\n", old.expose()));
     house.write("session", bondi.session().expose());
-    let keys = keys_in_file(&house.path("app.env"), &["BONDI_INTEGRATION_TOKEN"]);
+    let keys = keys_in_file(house.path("app.env"), &["BONDI_INTEGRATION_TOKEN"]);
     let url = format!("{}/integrations/custom/ws_1/my-crm/emit", bondi.base_url());
     let mut consumer = Consumer::start(Calling::Emit(url), keys, house.clock.clone(), PACE).await.expect("a consumer");
     let restarter = consumer.restarter();

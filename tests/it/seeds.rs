@@ -18,7 +18,7 @@ async fn plana_whole_procedure_with_zero_refused_calls() {
     let (old_id, old) = plana.seed("Nightly stock sync (2025)", "dashboard:read");
     house.write("app.env", &format!("# the app\nPLANA_KEY={}\nOTHER=kept\n", old.expose()));
     house.write("session", plana.session().expose());
-    let keys = keys_in_file(&house.path("app.env"), &["PLANA_KEY_NEW", "PLANA_KEY"]);
+    let keys = keys_in_file(house.path("app.env"), &["PLANA_KEY_NEW", "PLANA_KEY"]);
     let url = format!("{}/api/v1/dashboard", plana.base_url());
     let mut consumer = Consumer::start(Calling::Bearer(url), keys, house.clock.clone(), PACE).await.expect("a consumer");
     let restarter = consumer.restarter();
@@ -53,7 +53,18 @@ async fn plana_whole_procedure_with_zero_refused_calls() {
 
     // The history says on what evidence.
     let kinds = house.history_kinds().await;
-    for kind in ["rotation-started", "mint-intended", "minted", "accepted", "evidence", "quiet", "cutover", "settled", "revoked", "old-dead"] {
+    for kind in [
+        "rotation-started",
+        "mint-intended",
+        "minted",
+        "accepted",
+        "evidence",
+        "quiet",
+        "cutover",
+        "settled",
+        "revoked",
+        "old-dead",
+    ] {
         assert!(kinds.iter().any(|k| k == kind), "{kind} is missing in {kinds:?}");
     }
     let order = |kind: &str| kinds.iter().position(|k| k == kind).expect("there");
@@ -84,7 +95,7 @@ async fn bondi_previous_token_lives_until_the_replys_time() {
     let (_, old) = bondi.seed("ws_1", "my-crm");
     house.write("app.env", &format!("BONDI_INTEGRATION_TOKEN={}\n", old.expose()));
     house.write("session", bondi.session().expose());
-    let keys = keys_in_file(&house.path("app.env"), &["BONDI_INTEGRATION_TOKEN"]);
+    let keys = keys_in_file(house.path("app.env"), &["BONDI_INTEGRATION_TOKEN"]);
     let url = format!("{}/integrations/custom/ws_1/my-crm/emit", bondi.base_url());
     let mut consumer = Consumer::start(Calling::Emit(url), keys, house.clock.clone(), PACE).await.expect("a consumer");
     let restarter = consumer.restarter();
@@ -145,7 +156,7 @@ async fn wrapd_with_grace(grace: &str, speed: u32) {
     let (old_id, old) = wrapd.seed("production", &["read", "write"]);
     house.write("app.env", &format!("WRAPD_KEY={}\n", old.expose()));
     house.write("session", wrapd.session().expose());
-    let keys = keys_in_file(&house.path("app.env"), &["WRAPD_KEY"]);
+    let keys = keys_in_file(house.path("app.env"), &["WRAPD_KEY"]);
     let calling = Calling::Header(format!("{}/me", wrapd.base_url()), String::from("X-API-Key"));
     let mut consumer = Consumer::start(calling, keys, house.clock.clone(), PACE).await.expect("a consumer");
     let restarter = consumer.restarter();
@@ -171,10 +182,7 @@ async fn wrapd_with_grace(grace: &str, speed: u32) {
 fn load(house: &House, file: &str) -> Vec<String> {
     use cutover::catalog::Catalog;
     use cutover::engine::References;
-    let around = cutover_api::Surroundings {
-        references: Arc::new(References::from_environment()),
-        clock: house.clock.clone(),
-    };
+    let around = cutover_api::Surroundings { references: Arc::new(References::from_environment()), clock: house.clock.clone() };
     let catalog = Catalog::open(around, std::path::Path::new("/nonexistent")).expect("the shipped definitions");
     match cutover_config::load(std::path::Path::new(file), &catalog) {
         Ok(_) => Vec::new(),

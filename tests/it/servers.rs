@@ -141,7 +141,8 @@ pub fn vault_put(port: u16, path: &str, fields: &serde_json::Value) {
 /// Calls Secrets Manager on moto.
 pub fn aws(port: u16, action: &str, body: &serde_json::Value) -> serde_json::Value {
     let target = format!("secretsmanager.{action}");
-    let credential = "AWS4-HMAC-SHA256 Credential=test/20260101/eu-central-1/secretsmanager/aws4_request, SignedHeaders=host, Signature=x";
+    let credential =
+        "AWS4-HMAC-SHA256 Credential=test/20260101/eu-central-1/secretsmanager/aws4_request, SignedHeaders=host, Signature=x";
     let headers =
         [("X-Amz-Target", target.as_str()), ("Content-Type", "application/x-amz-json-1.1"), ("Authorization", credential)];
     let (status, reply) = call(port, "POST", "/", &headers, &body.to_string()).expect("answered");

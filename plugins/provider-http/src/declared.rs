@@ -156,7 +156,11 @@ fn worst(table: &Reader<'_>, lifecycle: Option<Lifecycle>) -> Vec<&'static str> 
             "negative_probe is not declared: a dead key is never presented, so its death is not proven by a probe",
         ),
         ("settle", true, "settle is not declared: a birth or a death of a key is believed only after 5m"),
-        ("max_live", overlap, "max_live is not declared: a full account is only noticed when the mint is refused (class \"limit\")"),
+        (
+            "max_live",
+            overlap,
+            "max_live is not declared: a full account is only noticed when the mint is refused (class \"limit\")",
+        ),
         ("secret", true, "secret is not declared: any text in the right place of a reply is taken for a key"),
     ]
     .into_iter()

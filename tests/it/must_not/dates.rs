@@ -66,7 +66,8 @@ async fn m11_a_date_is_one_rotation() {
     }
     let rounds = shop.house.clock.now().since(first).0 / Span::DAY.times(3).0 + 1;
     let mints = shop.bondi.mints();
-    assert!(mints >= 1 && i64::try_from(mints).expect("few") <= rounds, "{mints} mints for {rounds} dates");
+    let history: Vec<String> = shop.house.history().await.iter().map(|row| format!("{} {} {}", row.entry.at.0, row.entry.kind, row.entry.facts)).collect();
+    assert!(mints >= 1 && i64::try_from(mints).expect("few") <= rounds, "{mints} mints for {rounds} dates:\n{}\n{:?}", history.join("\n"), shop.bondi.log().iter().filter(|l| l.kind==Some(cutover_fake::CallKind::Mint)).collect::<Vec<_>>());
     shop.close().await;
 }
 
@@ -155,14 +156,14 @@ async fn m26_an_edit_of_the_cadence_acts_at_the_next_date() {
     let now = shop.house.clock.now();
     let past = anchor(now.minus(Span::DAY.times(100)));
     let with = |cadence: &str| shop.policy("bondi", &format!("cadence = \"{cadence}\"\nanchor = \"{past}\"\ntimezone = \"UTC\""), "");
-    let (slow, fast, third) = (with("1y"), with("2d"), with("4y"));
+    let (slow, fast, third) = (with("1y"), with("3d"), with("4y"));
     shop.house.start(&slow).await;
     let before = due(&shop);
     assert!(before.since(now) > Span::DAY.times(200));
     let told = shop.house.reload(&fast).await;
     assert!(told.iter().any(|line| line.contains("crm") && line.contains("cadence")), "{told:?}");
     let after = due(&shop);
-    assert!(after > shop.house.clock.now() && after.since(now) <= Span(Span::DAY.0 * 5 / 2), "{}", after.since(now));
+    assert!(after > shop.house.clock.now() && after.since(now) <= Span(Span::DAY.0 * 3 + Span::HOUR.0), "{}", after.since(now));
     // A hundred days of the new cadence have passed since the anchor: none of them is made up for.
     shop.house.pass(Span::hours(3)).await;
     assert_eq!(shop.bondi.mints(), 0);

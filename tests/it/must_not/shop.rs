@@ -65,7 +65,7 @@ impl PlanaShop {
     }
 
     pub async fn close(mut self) {
-        self.consumer.stop().await;
+        // The consumer stops as it is dropped; it may have been stopped before.
         self.house.stop().await;
     }
 }
@@ -131,7 +131,7 @@ impl BondiShop {
     }
 
     pub async fn close(mut self) {
-        self.consumer.stop().await;
+        // The consumer stops as it is dropped; it may have been stopped before.
         self.house.stop().await;
     }
 }

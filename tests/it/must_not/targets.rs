@@ -108,7 +108,8 @@ async fn m09_what_is_staged_is_deployed_before_the_grace_is_over() {
     gate.open();
     shop.house.held("crm", "store").await;
     let status = shop.house.until("crm", |status| status.grace_percent.is_some_and(|percent| percent >= 95)).await;
-    assert!(shop.house.deploys() >= 1, "{status:?}");
+    let history: Vec<String> = shop.house.history().await.iter().map(|row| format!("{} {} {}", row.entry.at.0, row.entry.kind, row.entry.facts)).collect();
+    assert!(shop.house.deploys() >= 1, "{status:?}\n{}", history.join("\n"));
     assert!(shop.bondi.accepts(&shop.old));
     shop.house.until("crm", |status| status.grace_percent.is_some_and(|percent| percent >= 110)).await;
     shop.consumer.more_calls(3).await;

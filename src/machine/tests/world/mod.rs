@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use cutover_machine::event::{Answer, Class, Fact, Holding, Listed, Minted, Order, Refused, Sight, Survey, Use, Uses, Watched};
 use cutover_machine::plan::{
-    Declares, GraceOffer, HookPlan, LastUsed, Lifecycle, ListBy, NullUse, ProviderFacts, ReRotate, TargetPlan, Verbs, VerifyKind,
-    VerifyPlan,
+    Declares, GraceOffer, HookPlan, LastUsed, Lifecycle, ListBy, NullUse, ProviderFacts, ReRotate, TargetPlan, Verbs,
+    VerifyKind, VerifyPlan,
 };
 use cutover_machine::state::{Key, Layout, Phase};
 use cutover_machine::{Due, Effect, Event, Now, Plan, Rotation, Span, Stamp, decide, due};
@@ -93,10 +93,8 @@ const OLD: &str = "old";
 impl Run {
     pub fn new(kind: Kind, script: &[(usize, Fault)]) -> Self {
         let now = Stamp(1_000_000_000);
-        let keys = BTreeMap::from([(
-            OLD.to_owned(),
-            ProviderKey { dies_at: None, off: false, used_at: Some(now), made_by_us: true },
-        )]);
+        let keys =
+            BTreeMap::from([(OLD.to_owned(), ProviderKey { dies_at: None, off: false, used_at: Some(now), made_by_us: true })]);
         let target = BTreeMap::from([("key", OLD.to_owned())]);
         Self {
             script: script.to_vec(),
