@@ -228,6 +228,10 @@ impl Runner {
         if effect.needs_intent() {
             let deadline = self.deadline(&effect);
             self.intend(&effect, deadline).await?;
+            // What was due may not be any more (the guard was slow, a survey went stale): nothing is sent without its intent.
+            if !self.flying() {
+                return Ok(());
+            }
         }
         debug!(policy = self.policy, rotation = self.id, effect = effect.label(), "calling");
         let landed = match &effect {

@@ -43,7 +43,6 @@ pub struct Cast<P> {
     pub house: House,
     pub provider: P,
     pub app: Consumer,
-    pub old_id: String,
     pub old: Secret,
     config: String,
 }
@@ -115,13 +114,19 @@ impl<P: System> Cast<P> {
             hook = if script.hook { hook.as_str() } else { "" },
             verify = script.verify.clone().unwrap_or(consumer),
         );
-        Self { house, provider, app, old_id, old, config }
+        Self { house, provider, app, old, config }
     }
 
     /// Starts the engine, and starts it again on the same ledger.
     pub async fn start(&mut self) {
         let config = self.config.clone();
         self.house.start(&config).await;
+    }
+
+    /// The configuration, with `from` said as `to`.
+    pub fn says(&self, from: &str, to: &str) -> String {
+        assert!(self.config.contains(from), "{from}: {}", self.config);
+        self.config.replace(from, to)
     }
 
     /// Ends everything.
@@ -226,9 +231,11 @@ impl<P: System> Cast<P> {
         let waiting = async {
             loop {
                 for alert in self.house.alerts() {
-                    let text = alert["text"].as_str().unwrap_or_default();
-                    if alert["kind"] == kind && wanted(text, &alert["facts"]) {
-                        return text.to_owned();
+                    // Where a line ends says nothing.
+                    let words: Vec<&str> = alert["text"].as_str().unwrap_or_default().split_whitespace().collect();
+                    let text = words.join(" ");
+                    if alert["kind"] == kind && wanted(&text, &alert["facts"]) {
+                        return text;
                     }
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;

@@ -1,7 +1,7 @@
 //! Faults elsewhere than in the mint: stores that go, hooks that fail, targets that somebody else writes, and what people order then.
 
 use cutover_api::{Secret, Span};
-use cutover_fake::{Bondi, Plana};
+use cutover_fake::{Bondi, CallKind, Fault, How, Plana};
 use cutover_machine::event::Order;
 
 use crate::cast::{Cast, POLICY, Script, System, bondi, plana};
@@ -36,7 +36,7 @@ async fn store_down_before_the_mint_means_no_mint() {
 async fn store_down_after_the_mint_keeps_the_key_and_goes_on() {
     let mut cast = bondi(Script::default()).await;
     // The reply is let through only once the store is gone.
-    let gate = cast.provider.hang(cutover_fake::CallKind::Mint, true);
+    let gate = cast.provider.hang(CallKind::Mint, true);
     cast.start().await;
     let rotation = cast.house.rotate(POLICY).await;
     gate.reached_by(1).await;
@@ -66,7 +66,7 @@ async fn store_down_after_the_mint_keeps_the_key_and_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn store_down_for_ever_is_told_at_every_threshold() {
     let mut cast = bondi(Script { speed: 7_200, ..Script::default() }).await;
-    let gate = cast.provider.hang(cutover_fake::CallKind::Mint, true);
+    let gate = cast.provider.hang(CallKind::Mint, true);
     cast.start().await;
     cast.house.rotate(POLICY).await;
     gate.reached_by(1).await;
@@ -121,7 +121,7 @@ async fn a_hook_that_fails_for_ever_is_held_after_five_tries_and_the_grace_goes_
 async fn drift_before_the_mint_holds_it() {
     let mut cast = plana(Script::default()).await;
     // The survey's list is what the mint follows; it waits there while somebody writes.
-    let gate = cast.provider.hang(cutover_fake::CallKind::List, true);
+    let gate = cast.provider.hang(CallKind::List, true);
     cast.start().await;
     cast.house.rotate(POLICY).await;
     gate.reached_by(1).await;
@@ -264,12 +264,16 @@ async fn abandon_before_the_mint_closes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn abandon_after_the_mint_gives_the_new_key_up() {
     let mut cast = plana(Script::default()).await;
+    let late = How::IssueDelayed { span: Span::hours(2_000), alternating: false };
+    cast.provider.fail(Fault::once(CallKind::Mint, late));
     cast.start().await;
-    let gate = cast.provider.hang(cutover_fake::CallKind::Probe, false);
-    // A probe of the new key that never answers: the key is in hand, and no target was touched.
     cast.house.rotate(POLICY).await;
-    drop(gate);
-    cast.house.until(POLICY, |status| status.phase != "preflight" && status.phase != "idle").await;
+    cast.held("new-key-refused").await;
+    cast.untouched("held").await;
+    cast.order(Order::Abandon).await.expect("taken");
+    back_again(&cast, 1).await;
+    cast.untouched("abandoned").await;
+    assert_eq!(cast.provider.revokes(), 1, "the key that was made, and no other");
     cast.end().await;
 }
 

@@ -10,7 +10,8 @@ use super::assert_ways;
 use crate::House;
 
 /// M4: the application never moves to the new key. However long that lasts, the old key lives; a person is told, before and after the
-/// end of the grace; and when the application moves at last, the rotation goes on by itself.
+/// end of the grace. When the application moves at last, late by far, that alone is no surprise that needs a person: the old key is
+/// quiet from then on, and the rotation goes on by itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn m04_the_old_key_is_never_revoked_by_a_timer() {
     let mut shop = PlanaShop::open(3600).await;
