@@ -1,7 +1,7 @@
 //! From a step's facts to messages.
 
 use cutover_api::{Severity, Stamp};
-use cutover_machine::Span;
+use cutover_machine::{Question, Span};
 use cutover_machine::event::Fact;
 use cutover_machine::state::{End, Phase, Why};
 use serde_json::{Value, json};
@@ -28,6 +28,7 @@ pub fn message(matter: &Matter<'_>, fact: &Fact) -> Option<Composed> {
         }
         Fact::GraceEnding { percent, end } => Some(grace_ending(matter, *percent, *end)),
         Fact::GraceEnded { end } => Some(grace_ended(matter, *end)),
+        Fact::Waiting { question } => Some(waiting(matter, *question)),
         Fact::Recovered { why } => Some(recovered(matter, why)),
         Fact::Closed { end: End::OldLeft } => Some(old_left(matter)),
         _ => None,
@@ -127,6 +128,35 @@ fn held(matter: &Matter<'_>, why: &Why, still: Option<Stamp>) -> Composed {
         draft.word = String::from("STILL HELD");
     }
     finish(draft, matter, &happened, &ways(matter))
+}
+
+/// It is not held, and goes no further without a person.
+fn waiting(matter: &Matter<'_>, question: Question) -> Composed {
+    let (what, label) = match question {
+        Question::Confirm => ("is the new key in use?", "confirm"),
+        Question::ConfirmRetire => ("may the old key be ended?", "confirm-retire"),
+        Question::NoEvidence => ("no evidence that the new key alone is in use", "no-evidence"),
+        Question::Held => ("a person is needed", "held"),
+    };
+    let happened = match question {
+        Question::Confirm => "Every target holds the new key and every redeploy is done. This policy asks a person whether the application uses it.",
+        Question::ConfirmRetire => {
+            "The new key is in use. Nothing shows whether anybody still uses the old one, and ending it cannot be undone: a person must say so."
+        }
+        Question::NoEvidence => {
+            "More than a day has passed since the last redeploy, and what shows that the new key alone is in use does not hold, or the old key \
+             is not quiet. The old key is kept until it does."
+        }
+        Question::Held => "It waits for a person.",
+    };
+    let day = matter.at.0 / Span::DAY.0;
+    let leg = matter.machine.leg.as_ref().map_or(0, |leg| leg.number);
+    let stage = format!("waiting.{label}.{leg}.day-{day}");
+    let told = Told { what: String::from(what), happened: String::from(happened), cause: label.to_owned() };
+    let mut draft = draft(matter, "held", stage.clone(), stage, told);
+    draft.severity = Severity::Warning;
+    draft.word = String::from("WAITING");
+    finish(draft, matter, happened, &ways(matter))
 }
 
 fn in_doubt(matter: &Matter<'_>, detail: &str, decide_at: Stamp) -> Composed {

@@ -39,7 +39,7 @@ pub enum Learn {
     /// The intent that is being committed.
     Intent(cutover_api::Intent),
     /// Why a person ordered what they did.
-    Reason(String),
+    Reason(Option<String>),
 }
 
 impl Learn {
@@ -59,7 +59,7 @@ impl Learn {
                 record.nonces.push(intent.nonce.clone());
                 record.intent = Some(intent);
             }
-            Self::Reason(reason) => record.reason = Some(reason),
+            Self::Reason(reason) => record.reason = reason,
         }
     }
 }
@@ -134,16 +134,21 @@ impl Performer<'_> {
         let generated = self.values.made.secret.as_ref().filter(|_| self.snapshot.plan.provider.generates);
         match self.plugins.account.provider.mint(account.call(), old, generated).await {
             MintAnswer::Reply(RawReply(raw)) => {
-                Landed { event: Event::Replied(Answer::Done(())), seal: vec![(String::from("reply"), raw)], learn: Vec::new() }
+                Landed { event: Event::Replied(Answer::Done(())), seal: vec![(self.reply_slot(), raw)], learn: Vec::new() }
             }
             MintAnswer::Refused(refusal) => Event::Replied(refused(&refusal)).into(),
             MintAnswer::Unknown(cause, partial) => Landed {
                 event: Event::Replied(Answer::Unknown(cause.to_string())),
                 // A cut reply may hold the whole key: a person can still get it out of the ledger.
-                seal: partial.map(|RawReply(raw)| (String::from("reply.partial"), raw)).into_iter().collect(),
+                seal: partial.map(|RawReply(raw)| (format!("{}.partial", self.reply_slot()), raw)).into_iter().collect(),
                 learn: Vec::new(),
             },
         }
+    }
+
+    /// Each intent's reply has a slot of its own: a later one never writes over a reply that could not be read.
+    fn reply_slot(&self) -> String {
+        reply_slot(self.record)
     }
 
     fn old(&self) -> Option<KeyRef<'_>> {
@@ -151,7 +156,7 @@ impl Performer<'_> {
     }
 
     async fn read_reply(&self) -> Landed {
-        let raw = match self.ledger.unseal(self.rotation, "reply").await {
+        let raw = match self.ledger.unseal(self.rotation, &self.reply_slot()).await {
             Ok(Some(raw)) => RawReply(raw),
             Ok(None) => return Event::Read(Answer::Unknown(String::from("mint: the sealed reply is gone"))).into(),
             Err(error) => return Event::Read(Answer::Unknown(error.to_string())).into(),
@@ -364,6 +369,12 @@ impl Performer<'_> {
         let skew = provider_now?.0.saturating_sub(self.clock.now().0);
         Some(if skew.abs() < 2_000 { 0 } else { skew })
     }
+}
+
+/// Where the raw reply of the last intent is sealed.
+#[must_use]
+pub fn reply_slot(record: &Record) -> String {
+    format!("reply.{}", record.machine.mint.intents)
 }
 
 /// What a hook of this rotation is told.

@@ -9,11 +9,9 @@ use tracing::{info, warn};
 
 use super::policies::{Call, due, missed};
 use super::story::alert_row;
+use super::shared::STEP;
 use super::{Engine, Shared};
 use crate::alert::{self, Courier};
-
-/// A step of the clock that is more than this against the boot clock freezes what ends keys.
-const STEP: i64 = 5 * 60 * 1_000;
 
 impl Engine {
     /// `schedule`: dates start rotations; otherwise only what is ordered runs.
@@ -111,40 +109,35 @@ impl Clock for Hand {
     }
 }
 
-/// Compares the wall clock with the boot clock: a step freezes what starts and what ends keys, until it is sane again or confirmed.
+/// Tells when the wall clock has stepped against the boot clock, and thaws when it is sane again or confirmed. The freeze itself is seen
+/// at every use, by [`Shared::frozen`].
 async fn sanity(shared: Arc<Shared>) {
-    let offset = |shared: &Shared| shared.clock.now().0.saturating_sub(shared.clock.boot().0);
-    let mut sane = offset(&shared);
     while !shared.stopping() {
         tokio::select! {
             () = shared.clock.sleep_until(shared.clock.now().plus(Span::seconds(30))) => {}
             () = shared.shutdown.cancelled() => return,
         }
-        let step = offset(&shared).saturating_sub(sane);
-        let frozen = shared.frozen();
-        if step.abs() > STEP && !frozen {
-            shared.freeze(true);
-            warn!(
-                seconds = step / 1_000,
-                "the clock has stepped: nothing starts and no key is ended until it is confirmed or sane again"
-            );
+        let step = shared.clock_step();
+        let told = shared.freeze_told();
+        if step.abs() > STEP && !told {
+            warn!(seconds = step / 1_000, "the clock has stepped: nothing starts and no key is ended until it is confirmed or sane again");
             let now = shared.clock.now();
-            let told = alert::clock_frozen(&shared.environment(), step, now);
-            let row = alert_row(&told.message, &[], &shared.channels(), now);
-            let commit = Commit { alerts: vec![row], ..Commit::default() };
-            if let Err(error) = shared.ledger.commit(commit).await {
-                warn!(%error, "the alert about the clock could not be kept");
+            let frozen = alert::clock_frozen(&shared.environment(), step, now);
+            let row = alert_row(&frozen.message, &[], &shared.channels(), now);
+            match shared.ledger.commit(Commit { alerts: vec![row], ..Commit::default() }).await {
+                Ok(()) => shared.freeze(true),
+                Err(error) => warn!(%error, "the alert about the clock could not be kept; it is made again"),
             }
             shared.alerts_waiting();
-        } else if frozen && step.abs() <= STEP {
+        } else if told && step.abs() <= STEP {
             info!("the clock is sane again");
             shared.freeze(false);
-        } else if !frozen {
-            // Slow drift (NTP slewing, a demonstration's fast clock is compared with itself) moves the mark along.
-            sane = offset(&shared);
-        } else if shared.take_thaw() {
-            sane = offset(&shared);
+        } else if told && shared.take_thaw() {
+            shared.clock_is_sane();
             shared.freeze(false);
+        } else if !told {
+            // Slow drift (NTP slewing) moves the mark along.
+            shared.clock_is_sane();
         }
     }
 }

@@ -150,12 +150,28 @@ impl Engine {
                 snapshot.policy.clone_from(name);
             }
             if only.is_none_or(|only| only.contains(&snapshot.policy)) {
-                self.drive(row.id, row.rev, record, snapshot, true).await?;
+                let (policy, id) = (snapshot.policy.clone(), row.id.clone());
+                self.shared.publish(&policy, &id, &Arc::new(record.clone()), &Arc::new(snapshot.clone()));
+                if let Err(detail) = self.drive(row.id, row.rev, record, snapshot, true).await {
+                    self.cannot_go_on(&policy, &id, &detail).await;
+                }
             } else {
                 self.shared.publish(&snapshot.policy.clone(), &row.id, &Arc::new(record), &Arc::new(snapshot));
             }
         }
         Ok(())
+    }
+
+    /// One rotation cannot go on; the others must, and somebody is told.
+    async fn cannot_go_on(&self, policy: &str, rotation: &str, detail: &str) {
+        error!(policy, rotation, detail, "a rotation cannot go on");
+        self.shared.stuck(policy, rotation);
+        let now = self.shared.clock.now();
+        let told = crate::alert::reload_refused(&self.shared.environment(), &[detail.to_owned()], now);
+        let row = story::alert_row(&told.message, &[], &self.shared.channels(), now);
+        if let Err(error) = self.shared.ledger.commit(Commit { alerts: vec![row], ..Commit::default() }).await {
+            error!(%error, "the alert about it could not be kept");
+        }
     }
 
     /// Opens a runner for a rotation and lets it run.
@@ -172,7 +188,12 @@ impl Engine {
         self.shared.open_inbox(&policy, sender);
         let engine = self.clone();
         self.tasks.spawn(async move {
-            match runner.run().await {
+            let stop = match tokio::spawn(runner.run()).await {
+                Ok(stop) => stop,
+                // Nothing drives it any more: the process must end and start anew from what is durable.
+                Err(error) => Stop::Ledger(format!("its runner ended by itself ({error})")),
+            };
+            match stop {
                 Stop::Closed => {
                     info!(policy, rotation = id, "rotation closed");
                     engine.shared.wake();
@@ -194,9 +215,15 @@ impl Engine {
     /// Opens a rotation: row, plan and schedule in one commit.
     async fn open_rotation(&self, name: &str, actor: &str, reason: Option<String>, scheduled: bool) -> Result<String, String> {
         let shared = &self.shared;
+        let _one = shared.policy_lock.lock().await;
+        if self.open_rotation_of(name).is_some() {
+            return Err(format!("policy {name} has a rotation under way already"));
+        }
         let config = shared.config();
         let policy = config.policies.get(name).ok_or_else(|| format!("there is no policy {name}"))?;
         let snapshot = self.snapshot(&config, policy)?;
+        // Everything it needs can be built: a start that is committed is one that runs.
+        shared.workshop().build(&snapshot)?;
         let now = shared.clock.now();
         let id = format!("rot_{}", ids::random_text(10)?);
         let record = Record::open(ids::seed(&id), actor.to_owned(), reason.clone(), now);
@@ -261,7 +288,6 @@ impl Engine {
         let before = self.shared.config();
         let mut told = cutover_config::difference(&before, &config);
         told.extend(policies::reconcile(&self.shared, &config).await?);
-        self.shared.reconfigure(Arc::new(config), Workshop::new(catalog), channels);
         let now = self.shared.clock.now();
         let entry = HistoryEntry {
             at: now,
@@ -273,6 +299,7 @@ impl Engine {
         };
         let commit = Commit { history: vec![entry], ..Commit::default() };
         self.shared.ledger.commit(commit).await.map_err(|error| error.to_string())?;
+        self.shared.reconfigure(Arc::new(config), Workshop::new(catalog), channels);
         Ok(told)
     }
 

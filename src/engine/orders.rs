@@ -60,6 +60,9 @@ impl Engine {
     /// The rotation of a policy that is under way.
     #[must_use]
     pub fn open_rotation_of(&self, policy: &str) -> Option<String> {
+        if let Some(stuck) = self.shared.stuck_rotation(policy) {
+            return Some(stuck);
+        }
         self.shared.inbox(policy)?;
         self.shared.view(policy).map(|view| view.rotation).or_else(|| self.shared.policy_state(policy)?.rotation)
     }
@@ -119,13 +122,18 @@ impl Engine {
         let refuse = |reason: String| OrderRefused { reason };
         if let Some(inbox) = self.shared.inbox(policy) {
             let open = self.open_rotation_of(policy).unwrap_or_default();
-            let drift = self.shared.view(policy).and_then(|view| view.record.machine.held.clone());
+            let held = self.shared.view(policy).and_then(|view| view.record.machine.held.clone()).map(|held| held.why);
             if rotation.is_some_and(|meant| meant != open) {
                 return Err(refuse(format!("that rotation is not the one under way: that is {open}")));
             }
-            if id.is_some() || !drift.is_some_and(|held| matches!(held.why, cutover_machine::state::Why::Drift { .. })) {
+            if matches!(held, Some(cutover_machine::state::Why::Preflight(_))) {
+                // Nothing has happened yet: as when it is idle, and then the preflight looks again.
+                self.adopt_idle(policy, id, actor, reason).await.map_err(refuse)?;
+                return self.order(policy, Some(&open), Order::Resume, actor, reason).await;
+            }
+            if id.is_some() || !matches!(held, Some(cutover_machine::state::Why::Drift { .. })) {
                 return Err(refuse(String::from(
-                    "adopt is for a policy that is idle, or --from-target for one held for drift",
+                    "adopt is for a policy that is idle or held in preflight, or --from-target for one held for drift",
                 )));
             }
             let (reply, answer) = oneshot::channel();
@@ -144,8 +152,8 @@ impl Engine {
         let shared = &self.shared;
         let config = shared.config();
         let policy = config.policies.get(name).ok_or_else(|| format!("there is no policy {name}"))?;
-        let mut state = shared.policy_state(name).ok_or_else(|| format!("policy {name} is not loaded"))?;
-        let snapshot = self.snapshot(&config, policy)?;
+        // The id in the file names the key from before cutover, which need not be the one that stands there now.
+        let snapshot = super::snapshot::Snapshot { adopt: None, ..self.snapshot(&config, policy)? };
         let plugins = shared.workshop().build(&snapshot)?;
         let now = shared.clock.now();
         let channels = shared.channels();
@@ -163,6 +171,8 @@ impl Engine {
         key.id = id.map(ToOwned::to_owned).or(key.id);
         let facts = serde_json::json!({ "id": key.id, "fingerprint": key.fingerprint, "reason": reason });
         let fingerprint = key.fingerprint.as_ref().map(|print| print.0.clone()).unwrap_or_default();
+        let _one = shared.policy_lock.lock().await;
+        let mut state = shared.policy_state(name).ok_or_else(|| format!("policy {name} is not loaded"))?;
         state.current = Some(key.clone());
         state.ours = true;
         let commit = Commit {

@@ -46,6 +46,11 @@ fn fresh(policy: &Policy, now: Stamp) -> PolicyState {
 /// An edit of the schedule acts from now on: dates before it do not count, and it never rotates at once.
 fn edited(policy: &Policy, state: &PolicyState, now: Stamp) -> PolicyState {
     let mut next = PolicyState { identity: policy.identity(), ..state.clone() };
+    if next.due.is_none() && next.schedule == policy.schedule.identity() {
+        // It was gone for a while: as a policy that comes, its dates count from now on.
+        next.since = now;
+        next.due = timetable(policy, &next).next_due(timestamp(now)).map(pair);
+    }
     if next.schedule != policy.schedule.identity() {
         next.schedule = policy.schedule.identity();
         next.since = now;
@@ -60,6 +65,7 @@ fn edited(policy: &Policy, state: &PolicyState, now: Stamp) -> PolicyState {
 /// # Errors
 /// The ledger did not take it.
 pub async fn reconcile(shared: &Shared, config: &Config) -> Result<Vec<String>, String> {
+    let _one = shared.policy_lock.lock().await;
     let now = shared.clock.now();
     let states = shared.policy_states();
     let known: Vec<(String, String)> = states.iter().map(|(name, state)| (name.clone(), state.identity.clone())).collect();
@@ -168,6 +174,10 @@ pub fn due(shared: &Shared, config: &Config, now: Stamp) -> (Vec<(String, Call)>
 /// # Errors
 /// The ledger did not take it.
 pub async fn missed(shared: &Shared, policy: &Policy, state: PolicyState, was: Option<(Stamp, Stamp)>) -> Result<(), String> {
+    let _one = shared.policy_lock.lock().await;
+    // What was decided on may have been started or edited meanwhile.
+    let Some(present) = shared.policy_state(&policy.name).filter(|present| present.due == was) else { return Ok(()) };
+    let state = PolicyState { due: state.due, overdue_told: state.overdue_told, ..present };
     let now = shared.clock.now();
     let mut commit = Commit::default();
     let will = state.due.map_or(now, |(_, at)| at);

@@ -120,6 +120,13 @@ impl Runner {
             if self.shared.stopping() {
                 return Stop::Shutdown;
             }
+            if let Some(name) = self.shared.renamed(&self.id) {
+                self.policy.clone_from(&name);
+                let mut snapshot = (*self.snapshot).clone();
+                snapshot.policy = name;
+                self.snapshot = Arc::new(snapshot);
+                self.publish();
+            }
             let result = match due(&self.record.machine, &self.snapshot.plan, self.now()) {
                 Due::Rest => return Stop::Closed,
                 Due::Tell => self.step(Event::Woke.into()).await,
@@ -157,7 +164,7 @@ impl Runner {
         }
         let before = std::mem::replace(&mut self.actor, actor);
         let mut landed = Landed::from(event);
-        landed.learn.extend(reason.map(Learn::Reason));
+        landed.learn.push(Learn::Reason(reason));
         if adopt {
             let recorded = self.performer_job(|performer| Box::pin(async move { performer.targets().recorded().await })).await;
             landed.learn.push(Learn::Recorded(recorded));
@@ -188,12 +195,19 @@ impl Runner {
             snapshot.verifies = now.verifies;
             snapshot.plan.verifies = now.plan.verifies;
         }
+        let anew = snapshot.hooks != now.hooks || snapshot.verifies != self.snapshot.verifies;
         snapshot.hooks = now.hooks;
         snapshot.plan.hooks = now.plan.hooks;
         snapshot.notify = now.notify;
         snapshot.plan.thresholds = now.plan.thresholds;
         match self.shared.workshop().build(&snapshot) {
             Ok(plugins) => {
+                if anew {
+                    // Other hooks or verifies: what the ones before did or saw says nothing for these.
+                    let mut record = (*self.record).clone();
+                    record.machine.deploy_anew(&snapshot.plan);
+                    self.record = Arc::new(record);
+                }
                 self.plugins = Arc::new(plugins);
                 self.snapshot = Arc::new(snapshot);
             }
@@ -206,14 +220,22 @@ impl Runner {
     /// Makes the call that is due: guard, intent, call, outcome.
     async fn call(&mut self, effect: Effect) -> Result<(), Stop> {
         let shared = Arc::clone(&self.shared);
-        // A hook may take minutes and is bounded by the gate: it takes no call's place.
-        let flight = if matches!(effect, Effect::Hook { .. }) { None } else { Some(shared.in_flight.acquire().await) };
+        // A hook may take minutes and is bounded by the gate: it takes no call's place. Places are waited for before the intent: from
+        // its deadline on a call must not land any more.
+        let hook = matches!(effect, Effect::Hook { .. });
+        let flight = if hook { None } else { Some(self.meanwhile(shared.in_flight.acquire()).await?) };
         if matches!(flight, Some(Err(_))) {
             return Err(Stop::Shutdown);
         }
-        let paused = self.plugins.account.paused_until();
-        if paused > shared.clock.now() && !matches!(effect, Effect::Hook { .. } | Effect::Write { .. } | Effect::ReadReply) {
-            drop(flight);
+        let line = Arc::clone(&self.plugins.account);
+        let asks_provider = !matches!(effect, Effect::Hook { .. } | Effect::Write { .. } | Effect::ReadReply);
+        let place = if asks_provider { Some(self.meanwhile(line.limit.clone().acquire_owned()).await?) } else { None };
+        if matches!(place, Some(Err(_))) {
+            return Err(Stop::Shutdown);
+        }
+        let paused = line.paused_until();
+        if paused > shared.clock.now() && asks_provider {
+            drop((flight, place));
             return self.wait(paused).await;
         }
         if effect.guarded() {
@@ -332,7 +354,6 @@ impl Runner {
     /// Makes a call to the provider or a store.
     async fn perform(&mut self, effect: Effect) -> Result<Landed, Stop> {
         let line = Arc::clone(&self.plugins.account);
-        let Ok(_line) = line.limit.clone().acquire_owned().await else { return Err(Stop::Shutdown) };
         let job = self.performer_job(move |performer| Box::pin(async move { performer.perform(&effect).await }));
         let landed = self.meanwhile(job).await?;
         if let Some(wait) = throttled(&landed.event) {

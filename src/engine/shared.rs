@@ -1,7 +1,7 @@
 //! What every rotation shares: configuration, ledger, clock, channels, what is known of the policies.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use cutover_api::{Clock, Stamp};
@@ -18,6 +18,9 @@ use super::run::Ordered;
 use super::snapshot::{PolicyState, Record, Snapshot};
 use super::times::{stamp, timestamp};
 use crate::alert::Channels;
+
+/// A step of the clock that is more than this against the boot clock freezes what starts and what ends keys, in milliseconds.
+pub const STEP: i64 = 5 * 60 * 1_000;
 
 /// A rotation as others see it.
 #[derive(Clone)]
@@ -49,6 +52,11 @@ pub struct Shared {
     known: Mutex<BTreeMap<String, Vec<String>>>,
     views: Mutex<BTreeMap<String, View>>,
     inboxes: Mutex<BTreeMap<String, mpsc::Sender<Ordered>>>,
+    names: Mutex<BTreeMap<String, String>>,
+    stuck: Mutex<BTreeMap<String, String>>,
+    /// Held while a policy's state is read, changed and written, or a rotation is opened: one at a time.
+    pub policy_lock: tokio::sync::Mutex<()>,
+    sane: AtomicI64,
     frozen: AtomicBool,
     thaw: AtomicBool,
     wake: Notify,
@@ -71,6 +79,7 @@ impl Shared {
         ledger: Arc<dyn Ledger>,
         clock: Arc<dyn EngineClock>,
     ) -> Self {
+        let sane = AtomicI64::new(clock.now().0.saturating_sub(clock.boot().0));
         Self {
             in_flight: Semaphore::new(config.daemon.max_in_flight.max(1)),
             config: RwLock::new(config),
@@ -84,6 +93,10 @@ impl Shared {
             known: Mutex::default(),
             views: Mutex::default(),
             inboxes: Mutex::default(),
+            names: Mutex::default(),
+            stuck: Mutex::default(),
+            policy_lock: tokio::sync::Mutex::default(),
+            sane,
             frozen: AtomicBool::new(false),
             thaw: AtomicBool::new(false),
             wake: Notify::new(),
@@ -147,11 +160,33 @@ impl Shared {
     /// The clock has stepped and nobody has confirmed it.
     #[must_use]
     pub fn frozen(&self) -> bool {
+        self.frozen.load(Ordering::SeqCst) || self.clock_step().abs() > STEP
+    }
+
+    /// How far the wall clock has moved against the boot clock since it was last known to be sane, in milliseconds.
+    #[must_use]
+    pub fn clock_step(&self) -> i64 {
+        let offset = self.clock.now().0.saturating_sub(self.clock.boot().0);
+        offset.saturating_sub(self.sane.load(Ordering::SeqCst))
+    }
+
+    /// The clock as it is now is right.
+    pub fn clock_is_sane(&self) {
+        self.sane.store(self.clock.now().0.saturating_sub(self.clock.boot().0), Ordering::SeqCst);
+    }
+
+    /// Whether the freeze was told already.
+    #[must_use]
+    pub fn freeze_told(&self) -> bool {
         self.frozen.load(Ordering::SeqCst)
     }
 
     /// Freezes or thaws.
     pub fn freeze(&self, frozen: bool) {
+        if frozen {
+            // A confirmation from before this step does not count for it.
+            self.thaw.store(false, Ordering::SeqCst);
+        }
         self.frozen.store(frozen, Ordering::SeqCst);
         self.changed.notify_waiters();
         self.wake.notify_one();
@@ -234,6 +269,33 @@ impl Shared {
         }
         drop(known);
         lock(&self.policies).remove(from);
+        let view = lock(&self.views).remove(from);
+        if let Some(view) = view {
+            lock(&self.names).insert(view.rotation.clone(), to.to_owned());
+            lock(&self.views).insert(to.to_owned(), view);
+        }
+        let inbox = lock(&self.inboxes).remove(from);
+        if let Some(inbox) = inbox {
+            lock(&self.inboxes).insert(to.to_owned(), inbox);
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// The name a rotation's policy has been given since it was last asked.
+    #[must_use]
+    pub fn renamed(&self, rotation: &str) -> Option<String> {
+        lock(&self.names).remove(rotation)
+    }
+
+    /// A policy's open rotation cannot go on: nothing else is started for it.
+    pub fn stuck(&self, policy: &str, rotation: &str) {
+        lock(&self.stuck).insert(policy.to_owned(), rotation.to_owned());
+    }
+
+    /// The open rotation of a policy that cannot go on.
+    #[must_use]
+    pub fn stuck_rotation(&self, policy: &str) -> Option<String> {
+        lock(&self.stuck).get(policy).cloned()
     }
 
     /// A policy's state as the ledger takes it.
@@ -294,6 +356,7 @@ impl Shared {
     #[must_use]
     pub fn under_way(&self) -> Vec<String> {
         let inboxes = lock(&self.inboxes);
-        inboxes.iter().filter(|(_, inbox)| !inbox.is_closed()).map(|(policy, _)| policy.clone()).collect()
+        let open = inboxes.iter().filter(|(_, inbox)| !inbox.is_closed()).map(|(policy, _)| policy.clone());
+        open.chain(lock(&self.stuck).keys().cloned()).collect()
     }
 }

@@ -206,6 +206,7 @@ fn waits_for(machine: &cutover_machine::Rotation, plan: &cutover_machine::Plan, 
         Due::Tell | Due::Call(_) => "is at work".to_owned(),
         Due::Ask(Question::Held, next) => format!("a person: it is held{}", until(next)),
         Due::Ask(Question::Confirm, next) => format!("a person: `cutover confirm`{}", until(next)),
+        Due::Ask(Question::NoEvidence, next) => format!("evidence that the new key is in use{}", until(next)),
         Due::Ask(Question::ConfirmRetire, next) => format!("a person: `cutover confirm --retire`{}", until(next)),
         Due::Sleep(next) => match machine.phase {
             Phase::Preflight if window > at => format!("its window, which opens {}", super::times::words(window)),

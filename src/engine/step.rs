@@ -23,9 +23,13 @@ impl Runner {
         let step = match cutover_machine::decide(event, &self.record.machine, &self.snapshot.plan, now) {
             Ok(step) => step,
             Err(illegal) => {
-                // A bug of ours: hold still, say so, and let the next wake-up try again.
+                // What was due may not be due any more (a clock, a window, an alarm): nothing is done, and it is looked at anew. A value
+                // that was received is kept all the same: it may be the only copy.
                 warn!(policy = self.policy, rotation = self.id, reason = illegal.reason, "an event did not fit");
-                self.shared.clock.sleep_until(now.at.plus(Span::seconds(5))).await;
+                if !seal.is_empty() {
+                    let record = (*self.record).clone();
+                    self.commit(record, Vec::new(), seal, now.at).await?;
+                }
                 return Ok(());
             }
         };
@@ -52,6 +56,13 @@ impl Runner {
 
     async fn commit(&mut self, record: Record, facts: Vec<Fact>, seal: Vec<(String, Secret)>, at: Stamp) -> Result<(), Stop> {
         let sealed = !seal.is_empty();
+        // A policy's state is read, changed and written by one at a time.
+        let shared = Arc::clone(&self.shared);
+        let _one = if facts.iter().any(|fact| matches!(fact, Fact::Cutover | Fact::Closed { .. })) {
+            Some(shared.policy_lock.lock().await)
+        } else {
+            None
+        };
         let state = self.policy_after(&record, &facts, at);
         loop {
             let commit = self.transaction(&record, &facts, &seal, state.as_ref(), at).map_err(Stop::Ledger)?;
@@ -115,7 +126,7 @@ impl Runner {
             && self.record.machine.leg.as_ref().is_none_or(|leg| leg.deployed_at.is_none())
         {
             // Parsed, written everywhere and read back: the raw reply has done its work.
-            erase.push((self.id.clone(), Some(String::from("reply"))));
+            erase.push((self.id.clone(), Some(super::effects::reply_slot(record))));
         }
         Ok(Commit {
             rotation: Some(RotationWrite {

@@ -214,6 +214,11 @@ impl Surveyor<'_> {
     async fn provider(&self, found: &mut Found, wrong: &mut Vec<String>) {
         let provider = &self.plugins.account.provider;
         let name = &self.snapshot.account.name;
+        if provider.replaces_credential() {
+            wrong.push(format!(
+                "provider {name}: its mint replaces the credential it is signed with, and this version cannot keep the new one: not yet supported"
+            ));
+        }
         let call = AccountCall::of(self.snapshot, self.record, found.values.secret.as_ref());
         match provider.prepare(call.call()).await {
             Outcome::Done(()) => {}

@@ -4,6 +4,8 @@ use cutover_api::{Class, KeyRecord, LastUse, Outcome, Sighting, Stamp, WitnessVa
 use cutover_machine::event::{Event, Sight, Use, Uses, Watched};
 use cutover_machine::plan::NullUse;
 
+use tracing::warn;
+
 use super::effects::Performer;
 
 impl Performer<'_> {
@@ -34,8 +36,14 @@ impl Performer<'_> {
             Outcome::Done(Sighting::Holds(true)) => Sight::Holds,
             Outcome::Done(Sighting::Holds(false)) => Sight::Not,
             Outcome::Done(Sighting::Names(names)) => self.named(&names, new),
-            Outcome::Refused(_) | Outcome::Unknown(_) => Sight::Unanswered,
+            Outcome::Refused(refusal) => self.unanswered(place, &refusal.to_string()),
+            Outcome::Unknown(cause) => self.unanswered(place, &cause.to_string()),
         })
+    }
+
+    fn unanswered(&self, place: u32, detail: &str) -> Sight {
+        warn!(policy = self.snapshot.policy, rotation = self.rotation, verify = place + 1, detail, "a verify did not answer");
+        Sight::Unanswered
     }
 
     /// Every element must be the new key: by its fingerprint, or by a prefix that no other key of the policy shares.
@@ -61,7 +69,11 @@ impl Performer<'_> {
             return Some(Uses { new: self.last_used(new, true, skew).await?, old: self.last_used(old, false, skew).await? });
         }
         let account = self.account();
-        let Outcome::Done(listing) = self.plugins.account.provider.list(account.call()).await else { return None };
+        let listing = match self.plugins.account.provider.list(account.call()).await {
+            Outcome::Done(listing) => listing,
+            Outcome::Refused(refusal) => return self.untold(&refusal.to_string()),
+            Outcome::Unknown(cause) => return self.untold(&cause.to_string()),
+        };
         *skew = self.skew(listing.provider_now).or(*skew);
         let row = |key: &KeyRecord| {
             let row = listing.rows.iter().find(|row| row.id.is_some() && row.id == key.id);
@@ -85,8 +97,14 @@ impl Performer<'_> {
                 Some(self.told(at, from, *skew))
             }
             Outcome::Refused(refusal) if refusal.class == Class::Gone => Some(Use::Unknown),
-            Outcome::Refused(_) | Outcome::Unknown(_) => None,
+            Outcome::Refused(refusal) => self.untold(&refusal.to_string()),
+            Outcome::Unknown(cause) => self.untold(&cause.to_string()),
         }
+    }
+
+    fn untold<T>(&self, detail: &str) -> Option<T> {
+        warn!(policy = self.snapshot.policy, rotation = self.rotation, detail, "the last uses could not be asked");
+        None
     }
 
     /// A use as told, by our clock.

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use crate::backoff::next_try;
 use crate::doubt::{Look, look};
-use crate::due::{DAILY, Due, Now, due, grace_counts};
+use crate::due::{DAILY, Due, Now, due, grace_counts, question, stands_still, waiting};
 use crate::event::{Class, Effect, Event, Fact, Illegal, Refused, Step};
 use crate::plan::{Lifecycle, Plan};
 use crate::state::{Call, Doubt, End, FORMAT, Grace, Held, Leg, MintIntent, Phase, Proof, Rotation, Why};
@@ -142,7 +142,15 @@ impl<'a> Work<'a> {
             let (why, since) = (held.why.clone(), held.since);
             self.tell(Fact::StillHeld { why, since });
         }
-        if matches!(self.next.call, Call::Ready { .. }) && self.next.held.as_ref().is_none_or(|held| held.why.retries()) {
+        if matches!(self.next.call, Call::Ready { .. })
+            && let asked = question(&self.next, self.plan, self.now)
+            && let Some((question, due)) = waiting(&self.next, self.plan, asked)
+            && due <= at
+        {
+            self.next.asked_at = Some(at);
+            self.tell(Fact::Waiting { question });
+        }
+        if matches!(self.next.call, Call::Ready { .. }) && !stands_still(&self.next, self.plan) {
             self.time_passed();
         }
     }
@@ -238,7 +246,7 @@ impl<'a> Work<'a> {
             Some((Effect::Mint, deadline)) => self.doubt(String::from("the process ended during the call"), deadline),
             Some((Effect::Replay, _)) => self.next.phase = Phase::Doubt,
             Some((Effect::ProbeNew, deadline)) => self.next.mint.probed_at = Some(deadline),
-            Some((Effect::Hook { hook, .. }, _)) => self.hook_unknown(hook, 0, "the process ended during the hook"),
+            Some((Effect::Hook { hook, .. }, _)) => self.hook_unknown(hook, self.next.failures, "the process ended during the hook"),
             _ => {}
         }
         self.grace_told();
@@ -309,6 +317,7 @@ impl<'a> Work<'a> {
         self.next.phase = phase;
         self.next.call = Call::FRESH;
         self.next.failures = 0;
+        self.next.asked_at = None;
     }
 
     /// What a refusal of a call that may be repeated means: wait, and after [`TRIES`] tell a person.

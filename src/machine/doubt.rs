@@ -44,10 +44,9 @@ pub(crate) fn look(rotation: &Rotation, plan: &Plan, now: Stamp) -> Look {
         return Look::Hold(Why::Doubt);
     }
     if plan.provider.generates && !doubt.by_value && (verbs.read_by_value || verbs.probe) {
-        // A probe that is refused says "not there" only once a birth would be seen.
+        // "Not there" is believed only once a birth would be seen.
         let shown = intent.deadline.plus(declares.settle);
-        let early = !verbs.read_by_value && now < shown;
-        return if early { Look::At(shown) } else { Look::Call(Effect::LookByValue) };
+        return if now < shown { Look::At(shown) } else { Look::Call(Effect::LookByValue) };
     }
     if let Some(orphan) = doubt.orphans.first() {
         return if can_discard(plan) { Look::Call(Effect::Discard(orphan.clone())) } else { Look::Hold(candidates(rotation)) };
@@ -60,7 +59,8 @@ pub(crate) fn look(rotation: &Rotation, plan: &Plan, now: Stamp) -> Look {
         return Look::Hold(candidates(rotation));
     }
     if declares.reread && !doubt.reread && !doubt.absent && !doubt.listed {
-        return Look::Call(Effect::Reread);
+        let shown = intent.deadline.plus(declares.settle);
+        return if now < shown { Look::At(shown) } else { Look::Call(Effect::Reread) };
     }
     let proven = doubt.absent || (doubt.listed && declares.list != ListBy::None);
     let harmless = declares.re_rotate == ReRotate::KeepsAll;

@@ -2,10 +2,12 @@
 
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use crate::doubt::{Look, look};
 use crate::event::Effect;
 use crate::plan::{Plan, VerifyKind};
-use crate::state::{Call, Layout, Leg, Phase, Rotation, Why};
+use crate::state::{Call, Leg, Phase, Rotation, Why};
 use crate::time::{Span, Stamp};
 
 /// The time, and what the clock says about it.
@@ -44,7 +46,8 @@ pub enum Due {
 }
 
 /// What a person is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Question {
     /// It is held.
     Held,
@@ -52,6 +55,8 @@ pub enum Question {
     Confirm,
     /// `confirm --retire`: may the old key be ended?
     ConfirmRetire,
+    /// Why is there no evidence, a day after the last redeploy?
+    NoEvidence,
 }
 
 /// While a survey is younger than this, the mint may follow it.
@@ -92,7 +97,11 @@ pub fn due(rotation: &Rotation, plan: &Plan, now: Now) -> Due {
         Next::At(until) => (None, until),
         Next::Ask(question, until) => (Some(question), until),
     };
-    let until = until.min(alarm);
+    let until = match waiting(rotation, plan, question) {
+        Some((_, at)) if at <= now.at => return Due::Tell,
+        Some((_, at)) => until.min(alarm).min(at),
+        None => until.min(alarm),
+    };
     match question.or_else(|| rotation.held.as_ref().map(|_| Question::Held)) {
         Some(question) => Due::Ask(question, until),
         None => Due::Sleep(until),
@@ -105,6 +114,28 @@ enum Next {
     Call(Effect),
     At(Stamp),
     Ask(Question, Stamp),
+}
+
+/// What waits for a person without being held, and when that is to be told: at once, then daily. After the cutover no grace alarm goes
+/// off any more, so evidence that stays away is told too.
+pub(crate) fn waiting(rotation: &Rotation, plan: &Plan, asked: Option<Question>) -> Option<(Question, Stamp)> {
+    let again = rotation.asked_at.map(|at| at.plus(DAILY));
+    if let Some(question) = asked.filter(|question| *question != Question::Held) {
+        return Some((question, again.unwrap_or(Stamp(0))));
+    }
+    let after = matches!(rotation.phase, Phase::Settle | Phase::Retire) && rotation.held.is_none();
+    let leg = rotation.leg.as_ref().filter(|_| after && !rotation.clock_ends_old(plan) && rotation.retire.revoked_at.is_none())?;
+    let deployed_at = leg.deployed_at.filter(|_| !(leg.evidence(plan) && quiet_or_unseen(rotation, leg, plan)))?;
+    let first = deployed_at.plus(plan.quiet).plus(DAILY);
+    Some((Question::NoEvidence, again.map_or(first, |again| again.max(first))))
+}
+
+/// What a person is asked now.
+pub(crate) fn question(rotation: &Rotation, plan: &Plan, now: Now) -> Option<Question> {
+    match next(rotation, plan, now) {
+        Next::Ask(question, _) => Some(question),
+        _ => None,
+    }
 }
 
 /// The next time at which the passing of time alone must be told.
@@ -134,9 +165,7 @@ fn next(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
     if rotation.retire.reactivate {
         return Next::Call(Effect::Activate);
     }
-    if let Some(held) = &rotation.held
-        && !held.why.retries()
-    {
+    if let Some(held) = rotation.held.as_ref().filter(|_| stands_still(rotation, plan)) {
         return match held.why {
             Why::Doubt => doubt_held(rotation, plan, now),
             _ => Next::Ask(Question::Held, Stamp::NEVER),
@@ -160,6 +189,13 @@ fn next(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
     }
 }
 
+/// Held, and nothing is tried by itself. While only the provider's clock ends the old key, it runs on whatever a person does.
+pub(crate) fn stands_still(rotation: &Rotation, plan: &Plan) -> bool {
+    let Some(held) = &rotation.held else { return false };
+    let runs_on = rotation.phase == Phase::Retire && rotation.clock_ends_old(plan) && matches!(held.why, Why::OldStillUsed { .. });
+    !held.why.retries() && !runs_on
+}
+
 fn mint(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
     let mint = &rotation.mint;
     if mint.received {
@@ -167,6 +203,10 @@ fn mint(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
     } else if mint.to_read {
         Next::Call(Effect::ReadNew)
     } else if rotation.new.is_none() {
+        // A new intent after a refusal is a mint like the first; after a doubt the old key's time runs, and nothing waits.
+        if now.window > now.at && !mint.lost && !rotation.old_dead() {
+            return Next::At(now.window);
+        }
         if now.at.since(mint.surveyed_at) > SURVEY_HOLDS { Next::Call(Effect::Survey) } else { Next::Call(Effect::Mint) }
     } else if plan.provider.verbs.probe && !mint.accepted {
         Next::Call(Effect::ProbeNew)
@@ -232,7 +272,7 @@ fn watch(rotation: &Rotation, leg: &Leg, plan: &Plan, now: Stamp) -> Next {
     let mut asks = false;
     for ((place, plan), state) in (0_u32..).zip(&plan.verifies).zip(&leg.verifies) {
         match plan.kind {
-            VerifyKind::Confirm => asks |= !state.holds && !leg.evidence_by_confirm_later(),
+            VerifyKind::Confirm => asks |= !state.holds && !leg.follows,
             VerifyKind::LastUsed if state.holds => {}
             _ if state.next <= now => {
                 uses |= plan.kind == VerifyKind::LastUsed;
@@ -310,10 +350,10 @@ pub(crate) fn quiet_or_unseen(rotation: &Rotation, leg: &Leg, plan: &Plan) -> bo
     if leg.use_visible { leg.quiet(plan) } else { leg.use_answered }
 }
 
-/// Only a person can say that the old key may go: nothing shows its use and nothing could be undone, or the last evidence was a person's.
+/// Only a person can say that the old key may go: nothing shows its use and nothing could be undone, or the evidence was a person's.
 fn wants_person(rotation: &Rotation, leg: &Leg, plan: &Plan) -> bool {
     let seen = rotation.use_exposed(plan) && leg.use_visible;
-    let by_word = leg.evidence_by_confirm_later() && plan.verifies.iter().any(|v| v.kind == VerifyKind::Confirm);
+    let by_word = plan.verifies.iter().any(|v| v.kind == VerifyKind::Confirm);
     by_word || (!seen && !plan.provider.verbs.deactivate)
 }
 
@@ -366,11 +406,4 @@ fn after_revoke(plan: &Plan, revoked_at: Stamp, now: Stamp) -> Next {
     }
     let settled = revoked_at.plus(plan.provider.declares.settle);
     if now < settled { Next::At(settled) } else { Next::Tell }
-}
-
-impl Leg {
-    /// A `confirm` here is answered by `confirm --retire`: the settled leg after another one.
-    pub(crate) const fn evidence_by_confirm_later(&self) -> bool {
-        self.number > 1 && matches!(self.layout, Layout::Settled)
-    }
 }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::due::Question;
 use crate::state::{End, Key, Layout, Phase, Proof, Rotation, Why};
 use crate::time::{Span, Stamp};
 
@@ -387,6 +388,8 @@ pub enum Fact {
     StillHeld { why: Why, since: Stamp },
     /// What it was held for is over.
     Recovered { why: Why },
+    /// It waits for what only a person can give or mend; told at once, then daily.
+    Waiting { question: Question },
     /// A person's order was taken.
     Ordered { order: String },
     /// A threshold of the grace has passed without a cutover.

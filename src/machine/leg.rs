@@ -46,6 +46,8 @@ pub struct Leg {
     pub layout: Layout,
     /// How many legs this rotation has begun; part of the hooks' run id.
     pub number: u32,
+    /// It follows a leg whose evidence was complete: a `confirm` is answered by `confirm --retire` instead.
+    pub follows: bool,
     /// Targets that hold the layout, in the plan's order.
     pub written: Vec<bool>,
     /// A write was intended: a target may hold it, whatever came back.
@@ -79,6 +81,7 @@ impl Leg {
         Self {
             layout,
             number,
+            follows: false,
             written: plan.targets.iter().map(|_| false).collect(),
             touched: false,
             hooks_done: 0,
@@ -105,7 +108,7 @@ impl Leg {
     pub fn evidence(&self, plan: &Plan) -> bool {
         self.deployed_at.is_some()
             && plan.verifies.iter().zip(&self.verifies).all(|(plan, state)| {
-                state.holds || (plan.kind == VerifyKind::Confirm && self.number > 1 && self.layout == Layout::Settled)
+                state.holds || (plan.kind == VerifyKind::Confirm && self.follows)
             })
     }
 
@@ -114,7 +117,7 @@ impl Leg {
     pub fn quiet(&self, plan: &Plan) -> bool {
         let Some(last_used) = plan.provider.declares.last_used else { return false };
         let Some(seen_to) = self.quiet_seen_to else { return false };
-        self.deployed_at.is_some() && seen_to >= self.quiet_from.plus(plan.quiet).plus(last_used.lag)
+        self.deployed_at.is_some() && seen_to >= self.quiet_from.plus(plan.quiet).plus(last_used.lag).plus(last_used.granularity)
     }
 }
 

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::decide::{TRIES, Work};
-use crate::due::{deploy_early, quiet_or_unseen};
+use crate::due::{deploy_early, quiet_or_unseen, stands_still};
 use crate::event::{Answer, Class, Effect, Fact, Holding, Illegal, Sight, Use, Uses, Watched};
 use crate::plan::{VerifyKind, VerifyPlan};
 use crate::state::{Call, Layout, Leg, Phase, VerifyState, Why};
@@ -115,22 +115,30 @@ impl Work<'_> {
                 // Read back before the hook: what cannot be read is not deployed, unless time is running out.
                 let early = self.next.leg.as_ref().is_some_and(|leg| deploy_early(&self.next, leg, self.now.at));
                 if unreadable && !early {
-                    let tries = self.again(self.tries(), None, false);
+                    let unknown = matches!(self.next.call, Call::Ready { after_unknown: true, .. });
+                    let tries = self.again(self.tries(), None, unknown);
                     if tries >= TRIES {
-                        let target = holdings.iter().position(|h| !h.readable).and_then(|i| u32::try_from(i).ok());
-                        self.hold(Why::Store { target: target.unwrap_or(0), detail: String::from("cannot be read back") });
+                        self.hold_unreadable(holdings);
                     }
                 }
             }
             Phase::Retire => {
                 self.set_back(holdings);
                 if unreadable && self.next.phase == Phase::Retire {
-                    self.again(self.tries(), None, false);
+                    let tries = self.again(self.tries(), None, false);
+                    if tries >= TRIES {
+                        self.hold_unreadable(holdings);
+                    }
                 }
             }
             _ => {}
         }
         Ok(())
+    }
+
+    fn hold_unreadable(&mut self, holdings: &[Holding]) {
+        let target = holdings.iter().position(|h| !h.readable).and_then(|i| u32::try_from(i).ok());
+        self.hold(Why::Store { target: target.unwrap_or(0), detail: String::from("cannot be read back") });
     }
 
     /// Whether a reachable target holds a foreign value; then it is held.
@@ -160,24 +168,26 @@ impl Work<'_> {
                 *written = false;
             }
         }
-        let (layout, number) = (leg.layout, leg.number);
+        let layout = leg.layout;
         self.next.legs += 1;
         let fresh = Leg { written: leg.written.clone(), ..Leg::new(layout, self.next.legs, self.plan) };
         self.next.leg = Some(fresh);
-        let first = number == 1 || layout == Layout::During;
         if self.next.retire.deactivated_at.is_some() && self.next.retire.revoked_at.is_none() {
             self.next.retire.reactivate = self.plan.provider.verbs.activate;
         }
+        // Written, deployed and observed like a first leg, window or not: what a person said before counts no more.
+        self.next.retire.confirmed = false;
         self.next.cutover_at = None;
-        self.next.phase = if first { Phase::Stage } else { Phase::Settle };
+        self.next.phase = Phase::Stage;
         self.next.call = Call::FRESH;
+        self.next.failures = 0;
         self.tell(Fact::SetBack { targets: back });
     }
 
     pub(crate) fn watched(&mut self, watched: &Watched) -> Result<(), Illegal> {
         if !matches!(self.next.phase, Phase::Observe | Phase::Settle | Phase::Retire)
             || !matches!(self.next.call, Call::Ready { .. })
-            || self.next.held.as_ref().is_some_and(|held| !held.why.retries())
+            || stands_still(&self.next, self.plan)
         {
             return Err(self.illegal("nothing is being watched"));
         }
@@ -198,13 +208,18 @@ impl Work<'_> {
         };
         self.see_verifies(&mut leg, watched, deployed_at);
         let interval = self.look_interval();
+        let asked = leg.use_next <= watched.began && self.next.use_exposed(self.plan);
+        if asked && watched.uses.is_none() {
+            // Nobody can say what happened since the last look: quiet is to be seen anew.
+            leg.quiet_seen_to = None;
+        }
         leg.use_next = watched.began.plus(interval);
         if let Some(uses) = &watched.uses {
             self.see_uses(&mut leg, uses, watched.began, deployed_at);
         }
         self.next.leg = Some(leg);
         self.old_still_used(watched);
-        if self.next.held.as_ref().is_none_or(|held| held.why.retries()) {
+        if !stands_still(&self.next, self.plan) {
             self.leg_moves();
         }
         Ok(())
@@ -252,10 +267,12 @@ impl Work<'_> {
         leg.quiet_from = leg.quiet_from.max(deployed_at);
         let was_quiet = leg.quiet(self.plan);
         match &uses.old {
-            Use::Unknown => {
-                leg.use_visible = false;
+            // What was told before and is not told now is a look that was not answered.
+            Use::Unknown if leg.use_visible => {
+                leg.quiet_seen_to = None;
                 return;
             }
+            Use::Unknown => return,
             Use::Never => {}
             Use::At(at, _) => leg.quiet_from = leg.quiet_from.max(*at),
         }
@@ -267,7 +284,7 @@ impl Work<'_> {
             }
         } else if let Some(last_used) = self.plan.provider.declares.last_used {
             // The look that can complete it is not put off to the next round.
-            let complete = leg.quiet_from.plus(self.plan.quiet).plus(last_used.lag);
+            let complete = leg.quiet_from.plus(self.plan.quiet).plus(last_used.lag).plus(last_used.granularity);
             if complete > began {
                 leg.use_next = leg.use_next.min(complete);
             }
@@ -276,22 +293,26 @@ impl Work<'_> {
 
     /// The old key is used although everything that was to move has moved: somewhere it is still configured.
     fn old_still_used(&mut self, watched: &Watched) {
-        let Some(Uses { old: Use::At(at, from), .. }) = &watched.uses else { return };
         let Some(leg) = &self.next.leg else { return };
         let Some(deployed_at) = leg.deployed_at else { return };
-        let late = *at > deployed_at.max(self.next.resumed_at).plus(self.plan.quiet);
         let deactivated = self.next.retire.deactivated_at.filter(|_| self.next.retire.revoked_at.is_none());
+        let used = match &watched.uses {
+            Some(Uses { old: Use::At(at, from), .. }) => Some((*at, from.clone())),
+            _ => None,
+        };
         let granularity = self.plan.provider.declares.last_used.map_or(Span::ZERO, |l| l.granularity);
-        let while_off = deactivated.is_some_and(|off| *at > off.plus(granularity));
-        if (late && leg.evidence(self.plan)) || while_off {
+        let used_late = used.filter(|(at, _)| {
+            let late = *at > deployed_at.max(self.next.resumed_at).plus(self.plan.quiet);
+            (late && leg.evidence(self.plan)) || deactivated.is_some_and(|off| *at > off.plus(granularity))
+        });
+        // A consumer that says "not the new key" while the old one is switched off needs it back.
+        let says_not = watched.verifies.iter().any(|(_, sight)| *sight == Sight::Not);
+        let wanted_back = deactivated.filter(|_| says_not).map(|_| (watched.began, None));
+        if let Some((at, from)) = used_late.or(wanted_back) {
             if deactivated.is_some() && self.plan.provider.verbs.activate {
                 self.next.retire.reactivate = true;
             }
-            if self.next.clock_ends_old(self.plan) && self.next.phase == Phase::Retire {
-                // The provider's clock runs on whatever we do: tell, and go on waiting for it.
-                return;
-            }
-            self.hold(Why::OldStillUsed { at: *at, from: from.clone() });
+            self.hold(Why::OldStillUsed { at, from });
         }
     }
 
@@ -308,7 +329,12 @@ impl Work<'_> {
                 if leg.hooks_done >= hooks {
                     // The early deploy is through; when the missing target is written, everything is deployed again.
                     let early = leg.hooks_done > 0 || hooks == 0;
-                    leg.early |= early && leg.written.iter().any(|w| *w);
+                    if early && leg.written.iter().any(|w| *w) {
+                        leg.early = true;
+                        // The full deploy is a run of its own, never taken for this one.
+                        self.next.legs += 1;
+                        leg.number = self.next.legs;
+                    }
                     leg.hooks_done = 0;
                 }
                 return;
@@ -351,6 +377,9 @@ impl Work<'_> {
                 self.tell(Fact::Cutover);
                 if during {
                     self.begin_leg(Layout::Settled, Phase::Settle);
+                    if let Some(leg) = &mut self.next.leg {
+                        leg.follows = true;
+                    }
                 } else {
                     self.enter_retire();
                 }

@@ -196,8 +196,13 @@ impl Work<'_> {
         }
         match answer {
             Answer::Done(Some(minted)) => {
+                let abandon = core::mem::take(&mut self.next.doubt.abandon);
                 self.tell(Fact::DoubtSettled { how: String::from("the key is there") });
                 self.minted(minted);
+                if abandon {
+                    // What was looked for so that it could be given up is given up.
+                    self.swap()?;
+                }
             }
             Answer::Done(None) => {
                 self.next.call = Call::FRESH;

@@ -21,6 +21,7 @@ impl Work<'_> {
     }
 
     fn taken(&mut self, order: &str) {
+        self.next.asked_at = None;
         self.tell(Fact::Ordered { order: String::from(order) });
     }
 
@@ -176,7 +177,7 @@ impl Work<'_> {
     }
 
     /// With the new key in hand the roles are swapped, and stage … retire run again for the key that was in use before.
-    fn swap(&mut self) -> Result<(), Illegal> {
+    pub(crate) fn swap(&mut self) -> Result<(), Illegal> {
         if self.plan.provider.lifecycle != Lifecycle::Overlap {
             return Err(self.illegal("the mint has started the old key's end, which nothing takes back: go on with resume"));
         }

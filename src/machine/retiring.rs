@@ -21,6 +21,7 @@ impl Work<'_> {
             self.close(End::OldLeft);
         } else {
             self.next.phase = Phase::Retire;
+            self.next.asked_at = None;
         }
     }
 

@@ -310,6 +310,8 @@ pub struct Rotation {
     pub failures: u32,
     /// Waiting for a person.
     pub held: Option<Held>,
+    /// When a person was last told of something that only waits for them and is not held.
+    pub asked_at: Option<Stamp>,
     /// When a person last said `resume`: the old key's uses before it are forgiven.
     pub resumed_at: Stamp,
     /// The key in use before; `None` = a first key.
@@ -350,6 +352,7 @@ impl Rotation {
             call: Call::FRESH,
             failures: 0,
             held: None,
+            asked_at: None,
             resumed_at: now,
             old: None,
             old_is_ours: false,
@@ -386,6 +389,20 @@ impl Rotation {
     #[must_use]
     pub const fn clock_ends_old(&self, plan: &Plan) -> bool {
         plan.provider_ends_old() && !self.swapped
+    }
+
+    /// Other hooks or verifies from now on: the leg under way is deployed and observed anew. Written targets stay written.
+    pub fn deploy_anew(&mut self, plan: &Plan) {
+        if let Some(leg) = &mut self.leg
+            && self.phase != Phase::Retire
+        {
+            let (layout, written, touched, follows) = (leg.layout, leg.written.clone(), leg.touched, leg.follows);
+            self.legs += 1;
+            *leg = Leg { written, touched, follows, ..Leg::new(layout, self.legs, plan) };
+            if self.phase == Phase::Observe {
+                self.phase = Phase::Deploy;
+            }
+        }
     }
 
     /// How long ago it was opened.

@@ -339,6 +339,25 @@ async fn without_a_verify_a_person_confirms_twice() {
     cast.end().await;
 }
 
+/// The application was restarted late, by hand, as the alerts say: the old key's use before that is nothing to hold for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_restart_is_not_held_against_the_old_key() {
+    let mut cast = plana(Script { policy: String::from("grace = \"48h\"\n"), ..Script::default() }).await;
+    cast.house.on_deploy(|| true);
+    cast.start().await;
+    cast.house.rotate(POLICY).await;
+    cast.house.until(POLICY, |status| status.phase == "observe").await;
+    cast.pass(Span::hours(2)).await;
+    assert_eq!(cast.house.status(POLICY).phase, "observe", "the application still runs on the old key");
+    assert_eq!(cast.provider.revokes(), 0);
+    cast.app.restart();
+    let there = |status: &cutover::engine::PolicyStatus| status.held.is_some() || status.phase == "idle";
+    let status = cast.house.until(POLICY, there).await;
+    assert_eq!(status.held, None, "nobody has to be asked");
+    cast.rotated("restarted late").await;
+    cast.end().await;
+}
+
 /// A person's `confirm` never replaces the evidence before the old key goes, where there is a verify to ask.
 #[tokio::test(flavor = "multi_thread")]
 async fn confirm_does_not_replace_evidence_before_the_retire() {

@@ -10,7 +10,7 @@ use cutover_api::Span;
 use cutover_fake::{CallKind, Calling, Consumer, Fault, How};
 use cutover_machine::event::Order;
 
-use crate::cast::{Cast, POLICY, Script, System, TARGET, bondi, plana, wrapd};
+use crate::cast::{Cast, POLICY, Script, System, bondi, plana};
 
 const DURING: &str = "{ KEY = \"{{ old.secret }}\", KEY_NEW = \"{{ new.secret }}\" }";
 const LAST_USED: &str = "[[policy.crm.verify]]\nkind = \"last-used\"\n";
@@ -60,11 +60,13 @@ async fn promise_2_no_key_is_ended_without_evidence() {
     assert_eq!(cast.house.status(POLICY).phase, "observe");
     assert_eq!(cast.provider.revokes(), 0);
     let kinds = cast.house.history_kinds().await;
-    assert!(!kinds.iter().any(|kind| ["evidence", "quiet-broken", "cutover", "revoked"].contains(&kind.as_str())), "{kinds:?}");
+    assert!(!kinds.iter().any(|kind| ["evidence", "quiet", "cutover", "revoked"].contains(&kind.as_str())), "{kinds:?}");
     assert!(cast.provider.keys()[1].used >= 1, "the new key was used, by cutover");
     cast.app_is_well("without evidence").await;
+    // With the application on the new key there is evidence, and only then.
     cast.app.restart();
-    cast.rotated("with evidence").await;
+    cast.house.until(POLICY, |status| status.phase != "observe" || status.held.is_some()).await;
+    assert!(cast.house.history_kinds().await.iter().any(|kind| kind == "evidence"));
     cast.end().await;
 }
 
@@ -201,7 +203,7 @@ async fn promise_5_only_its_own_keys_are_ended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn promise_5_an_orphan_in_use_is_not_ended() {
     let mut cast = plana(Script { speed: 10, ..Script::default() }).await;
-    cast.provider.fail(Fault::once(CallKind::Mint, How::CutReply(300)));
+    cast.provider.fail(Fault::once(CallKind::Mint, How::CutReply(160)));
     cast.start().await;
     let rotation = cast.house.rotate(POLICY).await;
     cast.house.until(POLICY, |status| status.phase == "doubt").await;
@@ -291,7 +293,7 @@ async fn promise_7_no_secret_is_shown_or_kept_in_clear() {
     let config = cast.says("[[policy.crm.verify]]", &format!("{command}[[policy.crm.verify]]"));
     assert!(config.contains(&consumer(cast.app.health_url())), "{config}");
     // A reply that cannot be read is where careless programs quote it.
-    cast.provider.fail(Fault::once(CallKind::Mint, How::CutReply(300)));
+    cast.provider.fail(Fault::once(CallKind::Mint, How::CutReply(160)));
     let session = cast.house.read("session");
     cast.house.start(&config).await;
     let rotation = cast.house.rotate(POLICY).await;
@@ -418,7 +420,6 @@ async fn promise_9_a_missed_date_is_told_and_run() {
     assert!(stamp(&cast.house.status(POLICY).next_due.expect("a date")) > history[began].entry.at, "and the next one lies ahead");
     cast.app_is_well("caught up").await;
     cast.end().await;
-    let _ = (TARGET, wrapd);
 }
 
 fn stamp(text: &str) -> cutover_api::Stamp {

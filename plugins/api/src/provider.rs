@@ -210,6 +210,11 @@ pub trait Provider: Send + Sync {
         Vec::new()
     }
 
+    /// The mint's reply replaces the account's credential (a one-use refresh token).
+    fn replaces_credential(&self) -> bool {
+        false
+    }
+
     /// Whom to ask where the API cannot do it.
     fn support(&self) -> Option<String>;
 

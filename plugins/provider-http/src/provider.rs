@@ -37,6 +37,10 @@ impl Provider for HttpProvider {
         needed.filter(|path| path != "old.secret").collect()
     }
 
+    fn replaces_credential(&self) -> bool {
+        self.definition.steps.mint.step.extracts().any(|field| field == "credential")
+    }
+
     fn support(&self) -> Option<String> {
         self.definition.support().map(str::to_owned)
     }

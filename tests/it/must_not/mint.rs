@@ -112,17 +112,17 @@ async fn m02_a_mint_whose_effect_is_unknown_is_never_sent_again() {
 
 async fn unknown_mint(how: How) {
     let label = how.label();
-    let mut shop = BondiShop::open(3600).await;
+    let mut shop = BondiShop::open(1200).await;
     shop.bondi.fail(Fault::always(CallKind::Mint, how));
     let config = shop.usual();
     shop.house.start(&config).await;
     let rotation = shop.house.rotate("crm").await;
     let held = shop.house.held("crm", "doubt").await;
     assert_ways(&held, &rotation);
-    shop.house.pass(Span::hours(5)).await;
+    shop.house.pass(Span::hours(2)).await;
     shop.house.stop().await;
     shop.house.start(&config).await;
-    shop.house.pass(Span::hours(5)).await;
+    shop.house.pass(Span::hours(2)).await;
     assert_eq!(shop.bondi.mints(), 1, "{label}");
     assert!(shop.placed().same_as(&shop.old), "{label}");
     let status = shop.house.status("crm");

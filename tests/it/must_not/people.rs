@@ -224,6 +224,9 @@ async fn m21_a_rotation_that_was_given_up_leaves_nothing_behind() {
     let status = shop.house.closed("crm").await;
     assert_eq!(status.ended.as_deref(), Some("abandoned"));
     shop.house.write("session", shop.bondi.session().expose());
+    while shop.house.engine().open_rotation_of("crm").is_some() {
+        tokio::task::yield_now().await;
+    }
     let second = shop.house.rotate("crm").await;
     assert_ne!(second, rotation);
     shop.house.until("crm", |status| status.phase == "retire").await;
