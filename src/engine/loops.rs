@@ -44,7 +44,11 @@ impl Engine {
                     let Some(policy) = config.policies.get(&name) else { continue };
                     let was = shared.policy_state(&name).and_then(|state| state.due);
                     let result = match call {
-                        Call::Missed(state) => missed(shared, policy, *state, was).await,
+                        Call::Missed(state) => {
+                            // It may be due at once: the next round sees that, and must not wait for a wake-up.
+                            next = now;
+                            missed(shared, policy, *state, was).await
+                        }
                         Call::Start if !self.may_start(now) => {
                             next = next.min(now.plus(Span::MINUTE));
                             Ok(())

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use base64::Engine as _;
+use cutover::engine::EngineClock as _;
 use cutover_api::{Clock as _, Secret, Span, Stamp};
 use cutover_fake::{Bondi, CallKind, Calling, Consumer, Plana, Wrapd, keys_in_file};
 use cutover_machine::event::Order;
@@ -222,7 +223,7 @@ impl<P: System> Cast<P> {
     pub async fn pass(&self, span: Span) {
         let until = self.now().plus(span);
         while self.now() < until {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            self.house.clock.sleep_until(until).await;
         }
     }
 
@@ -238,7 +239,7 @@ impl<P: System> Cast<P> {
                         return text;
                     }
                 }
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                self.app.more_calls(1).await;
             }
         };
         let told = tokio::time::timeout(Duration::from_secs(30), waiting).await;
@@ -255,9 +256,11 @@ impl<P: System> Cast<P> {
         self.house.engine().ledger().unseal(rotation, slot).await.expect("the ledger")
     }
 
-    /// The body of a reply that is sealed under a slot of this rotation.
-    pub async fn sealed_body(&self, rotation: &str, slot: &str) -> Option<String> {
-        let raw: serde_json::Value = serde_json::from_str(self.sealed(rotation, slot).await?.expose()).ok()?;
+    /// The body of the reply to this rotation's first mint, as it is sealed: whole, or what came of it.
+    pub async fn received(&self, rotation: &str) -> Option<String> {
+        let whole = self.sealed(rotation, "reply.1").await;
+        let raw = if whole.is_some() { whole } else { self.sealed(rotation, "reply.1.partial").await };
+        let raw: serde_json::Value = serde_json::from_str(raw?.expose()).ok()?;
         let body = base64::engine::general_purpose::STANDARD.decode(raw["body"].as_str()?).ok()?;
         String::from_utf8(body).ok()
     }

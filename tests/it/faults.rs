@@ -47,7 +47,7 @@ async fn store_down_after_the_mint_keeps_the_key_and_goes_on() {
     assert!(text.contains("sealed here: it is not lost") && text.contains("apps/app.env"), "{text}");
     let made = cast.sealed(&rotation, "made").await.expect("the new key is sealed");
     assert!(cast.provider.accepts(&made), "and it is the one that works");
-    assert!(cast.sealed_body(&rotation, "reply").await.is_some(), "the raw reply too, while no target holds the key");
+    assert!(cast.received(&rotation).await.is_some(), "the raw reply too, while no target holds the key");
     // A stop and a start lose nothing.
     cast.house.stop().await;
     cast.start().await;
@@ -98,7 +98,10 @@ async fn a_hook_that_fails_for_ever_is_held_after_five_tries_and_the_grace_goes_
     cast.held("hook").await;
     assert_eq!(cast.house.deploys(), 5);
     let text = cast.told_why("held", "hook").await;
-    assert!(text.contains("5 times in a row") && text.contains(&format!("cutover resume {POLICY} --rotation {rotation}")), "{text}");
+    assert!(
+        text.contains("5 times in a row") && text.contains(&format!("cutover resume {POLICY} --rotation {rotation}")),
+        "{text}"
+    );
     assert!(cast.provider.accepts(&cast.old), "the old key lives");
     cast.app_is_well("held").await;
     cast.told("grace-ending", |text, _| text.contains("50 %")).await;
@@ -281,7 +284,8 @@ async fn abandon_after_the_mint_gives_the_new_key_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn abandon_after_the_write_goes_back_without_a_refused_call() {
     for during in ["", DURING] {
-        let mut cast = plana(Script { during: during.to_owned(), policy: String::from("grace = \"48h\"\n"), ..Script::default() }).await;
+        let mut cast =
+            plana(Script { during: during.to_owned(), policy: String::from("grace = \"48h\"\n"), ..Script::default() }).await;
         cast.start().await;
         cast.house.rotate(POLICY).await;
         cast.house.until(POLICY, |status| status.phase == "observe").await;
@@ -323,7 +327,9 @@ async fn without_a_verify_a_person_confirms_twice() {
     cast.start().await;
     assert!(cast.order(Order::Confirm).await.is_err(), "nothing is under way");
     cast.house.rotate(POLICY).await;
-    let asked = |what: &'static str| move |status: &cutover::engine::PolicyStatus| status.waits_for.as_deref().is_some_and(|waits| waits.contains(what));
+    let asked = |what: &'static str| {
+        move |status: &cutover::engine::PolicyStatus| status.waits_for.as_deref().is_some_and(|waits| waits.contains(what))
+    };
     cast.house.until(POLICY, asked("`cutover confirm`")).await;
     assert!(cast.order(Order::ConfirmRetire).await.is_err(), "not yet");
     cast.pass(Span::hours(2)).await;

@@ -2,9 +2,13 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test says what it expects; its helpers do so too")]
 
 mod binary;
+mod cast;
+mod faults;
+mod hostile;
 mod house;
 mod lost;
 mod must_not;
+mod promises;
 mod seeds;
 mod servers;
 

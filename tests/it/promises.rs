@@ -26,7 +26,9 @@ async fn promise_1_no_step_takes_an_accepted_key_away() {
     for phase in ["preflight", "mint", "stage", "deploy", "observe", "settle", "retire"] {
         cast.house.stop().await;
         cast.start().await;
-        let there = |status: &cutover::engine::PolicyStatus| status.phase == phase || status.phase == "idle" || later(&status.phase, phase);
+        let there = |status: &cutover::engine::PolicyStatus| {
+            status.phase == phase || status.phase == "idle" || later(&status.phase, phase)
+        };
         cast.house.until(POLICY, there).await;
     }
     cast.rotated("stopped and started in every phase").await;
@@ -107,7 +109,7 @@ async fn promise_3_a_received_key_is_never_lost() {
     cast.held("doubt").await;
     cast.house.stop().await;
     cast.start().await;
-    let body = cast.sealed_body(&rotation, "reply.partial").await.expect("what came is kept");
+    let body = cast.received(&rotation).await.expect("what came is kept");
     let from = body.find("bnd_tok_").expect("the key is in it");
     let value = body[from..].split('"').next().expect("a value");
     let received = cutover_api::Secret::new(value.to_owned());
@@ -123,7 +125,7 @@ async fn promise_3_a_received_key_is_never_lost() {
     cast.held("hook").await;
     let made = cast.sealed(&rotation, "made").await.expect("sealed");
     assert!(cast.field("KEY").expect("written").same_as(&made));
-    assert!(cast.sealed_body(&rotation, "reply").await.is_some_and(|body| body.contains(made.expose())));
+    assert!(cast.received(&rotation).await.is_some_and(|body| body.contains(made.expose())));
     let restarter = cast.app.restarter();
     cast.house.on_deploy(move || {
         restarter.restart();
@@ -131,7 +133,7 @@ async fn promise_3_a_received_key_is_never_lost() {
     });
     cast.order(Order::Resume).await.expect("taken");
     cast.rotated("mended").await;
-    for slot in ["reply", "reply.partial", "made", "first"] {
+    for slot in ["reply.1", "reply.1.partial", "reply.2", "made", "first"] {
         assert!(cast.sealed(&rotation, slot).await.is_none(), "{slot} is gone");
     }
     cast.end().await;
@@ -168,7 +170,11 @@ async fn promise_4_an_intent_to_mint_is_sent_once() {
     let (intents, settled) = (at("mint-intended"), at("doubt-settled"));
     assert_eq!(intents.len(), 2, "one intent a call");
     assert!(intents[0] <= mints[0] && intents[1] <= mints[1], "each is durable before its call");
-    assert!(intents[1].since(intents[0]) >= Span::seconds(30), "after the first one's deadline: {:?}", intents[1].since(intents[0]));
+    assert!(
+        intents[1].since(intents[0]) >= Span::seconds(30),
+        "after the first one's deadline: {:?}",
+        intents[1].since(intents[0])
+    );
     assert!(settled[0] <= intents[1], "and after the look");
     cast.app_is_well("minted again").await;
     cast.end().await;
@@ -208,7 +214,7 @@ async fn promise_5_an_orphan_in_use_is_not_ended() {
     let rotation = cast.house.rotate(POLICY).await;
     cast.house.until(POLICY, |status| status.phase == "doubt").await;
     // Whoever was on the line has the key and uses it.
-    let body = cast.sealed_body(&rotation, "reply.partial").await.expect("kept");
+    let body = cast.received(&rotation).await.expect("kept");
     let value = body[body.find("pa_live_").expect("the key")..].split('"').next().expect("a value").to_owned();
     let url = format!("{}/api/v1/dashboard", cast.provider.base_url());
     let used = reqwest::Client::new().get(url).bearer_auth(&value).send().await.expect("sent");
@@ -247,12 +253,12 @@ async fn promise_6_an_alert_outlives_its_channel_and_the_daemon() {
         let held = all.iter().filter(|alert| alert["facts"]["why"] == "doubt");
         held.map(|alert| alert["id"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
     };
-    wait("it is tried", || !ids().is_empty()).await;
+    wait(&cast, "it is tried", || !ids().is_empty()).await;
     cast.house.stop().await;
     accepts.store(true, Ordering::SeqCst);
     let before = ids().len();
     cast.start().await;
-    wait("it is tried again after the start", || ids().len() > before).await;
+    wait(&cast, "it is tried again after the start", || ids().len() > before).await;
     let all = ids();
     assert!(all.iter().all(|id| *id == all[0]), "the same alert bears the same id: {all:?}");
     // Accepted, it is not sent for ever.
@@ -261,10 +267,10 @@ async fn promise_6_an_alert_outlives_its_channel_and_the_daemon() {
     cast.end().await;
 }
 
-async fn wait(what: &str, holds: impl Fn() -> bool) {
+async fn wait<P: System>(cast: &Cast<P>, what: &str, holds: impl Fn() -> bool) {
     let waiting = async {
         while !holds() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            cast.app.more_calls(1).await;
         }
     };
     assert!(tokio::time::timeout(Duration::from_secs(30), waiting).await.is_ok(), "{what}");
@@ -288,7 +294,11 @@ async fn promise_7_no_secret_is_shown_or_kept_in_clear() {
         "[[policy.crm.redeploy]]\nkind = \"command\"\nrun = [\"/bin/sh\", \"-c\", \"env >> {0}; tr '\\\\0' ' ' < /proc/$$/cmdline >> {0}\"]\ntimeout = \"2m\"\n",
         dump.path().display()
     );
-    let consumer = |url: String| format!("[[policy.crm.verify]]\nkind = \"consumer\"\nrequest = \"GET {url}\"\nfingerprint = \"/fingerprints/0\"\nevery = \"1m\"\n");
+    let consumer = |url: String| {
+        format!(
+            "[[policy.crm.verify]]\nkind = \"consumer\"\nrequest = \"GET {url}\"\nfingerprint = \"/fingerprints/0\"\nevery = \"1m\"\n"
+        )
+    };
     let mut cast = plana(Script { during: DURING.to_owned(), ..Script::default() }).await;
     let config = cast.says("[[policy.crm.verify]]", &format!("{command}[[policy.crm.verify]]"));
     assert!(config.contains(&consumer(cast.app.health_url())), "{config}");
@@ -315,12 +325,16 @@ async fn promise_7_no_secret_is_shown_or_kept_in_clear() {
     for secret in &secrets {
         // A part of it would do to find it by; the prefix that lists show would not.
         let part = &secret[20..];
-        for (place, text) in [("log", &log), ("history", &history), ("status", &status), ("alerts", &alerts), ("hook", &given)] {
+        for (place, text) in [("log", &log), ("history", &history), ("status", &status), ("alerts", &alerts), ("hook", &given)]
+        {
             assert!(!text.contains(part), "a secret stands in the {place}");
         }
     }
-    for slot in ["reply", "reply.partial", "made", "first"] {
-        assert!(cast.sealed(&rotation, slot).await.is_none(), "{slot}: the ledger holds a value only while a rotation is under way");
+    for slot in ["reply.1", "reply.1.partial", "reply.2", "made", "first"] {
+        assert!(
+            cast.sealed(&rotation, slot).await.is_none(),
+            "{slot}: the ledger holds a value only while a rotation is under way"
+        );
     }
     on_disk_only_sealed(&cast, &secrets);
     cast.end().await;
@@ -376,7 +390,9 @@ async fn promise_8_starting_and_reloading_rotate_nothing() {
     assert!(cast.house.reload(&same).await.is_empty(), "nothing has changed");
     assert_eq!(cast.house.status(POLICY).next_due, due, "and nothing is due at another time");
     // Another schedule, another grace, another name: an edit acts at the next date.
-    for (from, to) in [("cadence = \"1y\"", "cadence = \"2mo\""), ("quiet = \"5m\"", "quiet = \"7m\""), ("policy.crm", "policy.shop")] {
+    for (from, to) in
+        [("cadence = \"1y\"", "cadence = \"2mo\""), ("quiet = \"5m\"", "quiet = \"7m\""), ("policy.crm", "policy.shop")]
+    {
         assert!(!cast.house.reload(&cast.says(from, to)).await.is_empty(), "{to}");
         cast.house.engine().look_again();
         cast.pass(Span::hours(1)).await;
@@ -417,7 +433,10 @@ async fn promise_9_a_missed_date_is_told_and_run() {
     let began = history.iter().position(|row| row.entry.kind == "rotation-started").expect("started");
     assert!(overdue < began);
     assert_eq!(history.iter().filter(|row| row.entry.kind == "overdue").count(), 1, "dates that were missed together are one");
-    assert!(stamp(&cast.house.status(POLICY).next_due.expect("a date")) > history[began].entry.at, "and the next one lies ahead");
+    assert!(
+        stamp(&cast.house.status(POLICY).next_due.expect("a date")) > history[began].entry.at,
+        "and the next one lies ahead"
+    );
     cast.app_is_well("caught up").await;
     cast.end().await;
 }

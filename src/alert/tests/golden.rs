@@ -181,6 +181,7 @@ fn a_person_is_asked_to_confirm() {
     plan.verifies[0].kind = VerifyKind::Confirm;
     let mut story = Story::begin(plan);
     story.verifies = vec![String::from("confirm")];
+    golden!("waiting-confirm", story.until_told(|_| None));
     golden!("grace-ending-50-confirm", story.until_told(|_| None));
 }
 

@@ -4,9 +4,9 @@ use cutover_api::{Span, Stamp};
 use cutover_fake::{CallKind, Fault, How};
 use cutover_machine::event::Order;
 
+use super::assert_ways;
 use super::outpost::{Outpost, define};
 use super::shop::{PlanaShop, placed, plana_consumer};
-use super::assert_ways;
 use crate::House;
 
 /// M4: the application never moves to the new key. However long that lasts, the old key lives; a person is told, before and after the

@@ -5,9 +5,9 @@ use cutover_api::Span;
 use cutover_fake::{CallKind, Fault, How};
 use cutover_machine::event::Order;
 
+use super::assert_ways;
 use super::outpost::{ADMIN, Outpost, define};
 use super::shop::{BondiShop, PlanaShop, placed};
-use super::assert_ways;
 use crate::House;
 
 /// M1: the provider's reply is not what the definition says. The key in it is not lost: the raw reply is sealed, survives a stop, and
@@ -27,7 +27,7 @@ async fn m01_a_reply_that_cannot_be_read_is_kept_sealed() {
     let held = shop.house.held("crm", "doubt").await;
     assert_ways(&held, &rotation);
     for _ in 0..2 {
-        let reply = shop.house.unsealed(&rotation, "reply").await.expect("the raw reply is sealed");
+        let reply = shop.house.unsealed(&rotation, "reply.1").await.expect("the raw reply is sealed");
         let reply: serde_json::Value = serde_json::from_str(reply.expose()).expect("JSON");
         let body = base64::engine::general_purpose::STANDARD.decode(reply["body"].as_str().expect("a body")).expect("base64");
         let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
@@ -81,7 +81,10 @@ async fn m01_a_key_whose_store_is_down_survives_a_stop() {
     shop.house.stop().await;
     shop.house.start(&config).await;
     shop.house.held("crm", "store").await;
-    assert!(shop.house.unsealed(&rotation, "reply").await.is_some(), "the reply is kept until the key is read back everywhere");
+    assert!(
+        shop.house.unsealed(&rotation, "reply.1").await.is_some(),
+        "the reply is kept until the key is read back everywhere"
+    );
     std::fs::remove_dir(shop.house.path("app.env")).expect("removed");
     std::fs::rename(shop.house.path("away"), shop.house.path("app.env")).expect("moved");
     shop.house.until("crm", |status| status.phase == "retire").await;
@@ -256,14 +259,26 @@ async fn m12_a_provider_that_is_down_is_asked_seldom() {
     shop.close().await;
 }
 
+/// The word that names what is wrong, and how the configuration is made wrong.
+type Case = (&'static str, fn(&BondiShop) -> String);
+
 /// M27: everything a rotation will need is looked at before the one step that cannot be undone.
 #[tokio::test(flavor = "multi_thread")]
 async fn m27_nothing_is_minted_when_anything_later_cannot_work() {
-    let cases: [(&str, fn(&BondiShop) -> String); 6] = [
-        ("redeploy 2", |shop| shop.policy("bondi", "cadence = \"1y\"", "[[policy.crm.redeploy]]\nkind = \"command\"\nrun = [\"/nonexistent/deploy\"]\ntimeout = \"1m\"\n")),
-        ("verify 2", |shop| shop.policy("bondi", "cadence = \"1y\"", "[[policy.crm.verify]]\nkind = \"consumer\"\nrequest = \"GET http://127.0.0.1:1/health\"\nfingerprint = \"/f\"\nevery = \"2m\"\n")),
+    let cases: [Case; 6] = [
+        ("redeploy 2", |shop| {
+            shop.policy(
+                "bondi",
+                "cadence = \"1y\"",
+                "[[policy.crm.redeploy]]\nkind = \"command\"\nrun = [\"/nonexistent/deploy\"]\ntimeout = \"1m\"\n",
+            )
+        }),
+        ("verify 2", |shop| {
+            shop.policy("bondi", "cadence = \"1y\"", "[[policy.crm.verify]]\nkind = \"consumer\"\nrequest = \"GET http://127.0.0.1:1/health\"\nfingerprint = \"/f\"\nevery = \"2m\"\n")
+        }),
         ("away/app.env", |shop| {
-            let more = "[[policy.crm.target]]\nstore = \"env\"\npath = \"away/app.env\"\nfields = { TOKEN = \"{{ new.secret }}\" }\n";
+            let more =
+                "[[policy.crm.target]]\nstore = \"env\"\npath = \"away/app.env\"\nfields = { TOKEN = \"{{ new.secret }}\" }\n";
             shop.policy("bondi", "cadence = \"1y\"", more)
         }),
         ("credential", |shop| {
@@ -277,7 +292,8 @@ async fn m27_nothing_is_minted_when_anything_later_cannot_work() {
         }),
         ("field OTHER holds another", |shop| {
             shop.house.write("other.env", "OTHER=bnd_tok_something_else_entirely\n");
-            let more = "[[policy.crm.target]]\nstore = \"env\"\npath = \"other.env\"\nfields = { OTHER = \"{{ new.secret }}\" }\n";
+            let more =
+                "[[policy.crm.target]]\nstore = \"env\"\npath = \"other.env\"\nfields = { OTHER = \"{{ new.secret }}\" }\n";
             shop.policy("bondi", "cadence = \"1y\"", more)
         }),
     ];
@@ -287,7 +303,7 @@ async fn m27_nothing_is_minted_when_anything_later_cannot_work() {
     }
 }
 
-async fn refused_before_mint(word: &str, config: fn(&BondiShop) -> String) {
+async fn refused_before_mint(word: &'static str, config: fn(&BondiShop) -> String) {
     let mut shop = BondiShop::open(600).await;
     let config = config(&shop);
     shop.house.start(&config).await;

@@ -88,7 +88,7 @@ impl Outpost {
     }
 
     /// Who signs a call: a living key of its own, or the administrator.
-    fn admit(&self, what: &str, headers: &HeaderMap) -> Result<String, Response> {
+    fn admit(&self, what: &str, headers: &HeaderMap) -> Result<String, Box<Response>> {
         let header = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
         let bearer = header.trim_start_matches("Bearer ");
         let signer = if bearer == ADMIN { Some(String::from("admin")) } else { self.signer(bearer) };
@@ -97,8 +97,10 @@ impl Outpost {
         let refuses = inside.refuses;
         drop(inside);
         match signer {
-            None => Err(self.says(StatusCode::UNAUTHORIZED, &json!({ "error": "unauthorized" }))),
-            Some(_) if refuses && what != "me" => Err(self.says(StatusCode::BAD_REQUEST, &json!({ "error": "not_now" }))),
+            None => Err(Box::new(self.says(StatusCode::UNAUTHORIZED, &json!({ "error": "unauthorized" })))),
+            Some(_) if refuses && what != "me" => {
+                Err(Box::new(self.says(StatusCode::BAD_REQUEST, &json!({ "error": "not_now" }))))
+            }
             Some(signer) => Ok(signer),
         }
     }
@@ -134,7 +136,7 @@ fn value(number: usize) -> String {
 
 async fn issue(State(outpost): State<Outpost>, headers: HeaderMap) -> Response {
     if let Err(refused) = outpost.admit("issue", &headers) {
-        return refused;
+        return *refused;
     }
     let (id, key) = outpost.add(None);
     outpost.says(StatusCode::CREATED, &json!({ "id": id, "key": key }))
@@ -142,7 +144,7 @@ async fn issue(State(outpost): State<Outpost>, headers: HeaderMap) -> Response {
 
 async fn rotate(State(outpost): State<Outpost>, headers: HeaderMap) -> Response {
     if let Err(refused) = outpost.admit("rotate", &headers) {
-        return refused;
+        return *refused;
     }
     let until = outpost.clock.now().plus(outpost.inside.lock().expect("free").grants);
     let (id, key) = outpost.add(None);
@@ -153,7 +155,7 @@ async fn rotate(State(outpost): State<Outpost>, headers: HeaderMap) -> Response 
 
 async fn set(State(outpost): State<Outpost>, headers: HeaderMap, Json(body): Json<Value>) -> Response {
     if let Err(refused) = outpost.admit("set", &headers) {
-        return refused;
+        return *refused;
     }
     let value = body["value"].as_str().expect("a value").to_owned();
     outpost.add(Some(value));
@@ -163,7 +165,7 @@ async fn set(State(outpost): State<Outpost>, headers: HeaderMap, Json(body): Jso
 
 async fn revoke(State(outpost): State<Outpost>, Part(id): Part<String>, headers: HeaderMap) -> Response {
     if let Err(refused) = outpost.admit("revoke", &headers) {
-        return refused;
+        return *refused;
     }
     let now = outpost.clock.now();
     let mut inside = outpost.inside.lock().expect("free");
@@ -177,7 +179,7 @@ async fn revoke(State(outpost): State<Outpost>, Part(id): Part<String>, headers:
 async fn me(State(outpost): State<Outpost>, headers: HeaderMap) -> Response {
     match outpost.admit("me", &headers) {
         Ok(_) => outpost.says(StatusCode::OK, &json!({ "ok": true })),
-        Err(refused) => refused,
+        Err(refused) => *refused,
     }
 }
 
@@ -185,7 +187,9 @@ async fn me(State(outpost): State<Outpost>, headers: HeaderMap) -> Response {
 pub fn define(house: &crate::House, name: &str, text: &str) -> PathBuf {
     let directory = house.path("definitions");
     std::fs::create_dir_all(&directory).expect("made");
-    let head = format!("name = \"{name}\"\nabout = \"a test's own\"\nsource = \"https://example.com\"\nchecked = \"2026-11-21\"\nbase_url = \"required\"\n");
+    let head = format!(
+        "name = \"{name}\"\nabout = \"a test's own\"\nsource = \"https://example.com\"\nchecked = \"2026-11-21\"\nbase_url = \"required\"\n"
+    );
     std::fs::write(directory.join(format!("{name}.toml")), format!("{head}{text}")).expect("written");
     directory
 }

@@ -61,7 +61,9 @@ async fn m17_no_secret_leaves_by_any_way() {
     assert!(shop.house.unsealed(&rotation, "first").await.is_some(), "the values are in the ledger now, sealed");
     assert_clean(&shop.house, &secrets, &log).await;
     shop.house.engine().order("sync", Some(&rotation), Order::Resume, "test", None).await.expect("taken");
-    shop.house.until("sync", |status| status.ended.is_some() || status.held.as_ref().is_some_and(|held| held.why == "retire")).await;
+    shop.house
+        .until("sync", |status| status.ended.is_some() || status.held.as_ref().is_some_and(|held| held.why == "retire"))
+        .await;
     assert_clean(&shop.house, &secrets, &log).await;
     assert!(log.0.lock().expect("free").len() > 1_000, "there is a log to look into");
     assert_eq!(shop.consumer.refused(), 0);
@@ -137,7 +139,9 @@ async fn m18_without_a_channel_nothing_is_minted_and_nothing_is_forgotten() {
     tokio::spawn(async move { axum::serve(listener, app).await });
     shop.house.until("crm", |status| status.phase == "retire").await;
     assert_eq!(shop.bondi.mints(), 1, "it goes on by itself");
-    let kinds = || told.lock().expect("free").iter().map(|alert| alert["kind"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>();
+    let kinds = || {
+        told.lock().expect("free").iter().map(|alert| alert["kind"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
     for _ in 0..120 {
         if kinds().iter().any(|kind| kind == "held" || kind == "recovered") {
             break;

@@ -20,7 +20,6 @@ async fn m08_a_rotation_whose_deploy_failed_is_not_done() {
         assert_eq!(status.phase, "deploy");
         assert_eq!(status.ended, None);
         assert_eq!(status.rotated_at, None, "the new key is not in use");
-        assert_ne!(status.key_id.as_deref(), Some("never"));
     };
     check(shop.house.status("sync"));
     let alert = shop.house.alerted("held").await;
@@ -76,7 +75,10 @@ async fn m09_targets_that_are_split_are_told_and_only_the_missing_one_is_retried
     assert!(held.detail.contains("b/app.env"), "{}", held.detail);
     assert!(held.retries);
     assert_ways(&held, &rotation);
-    assert!(shop.bondi.accepts(&shop.placed()) && !shop.placed().same_as(&shop.old), "the target that is there has the new key");
+    assert!(
+        shop.bondi.accepts(&shop.placed()) && !shop.placed().same_as(&shop.old),
+        "the target that is there has the new key"
+    );
     let alert = shop.house.alerted("held").await;
     assert!(alert["text"].as_str().is_some_and(|text| text.contains("b/app.env")), "{alert}");
     assert_eq!(shop.house.deploys(), 0, "nothing is deployed while a target is missing");
@@ -87,7 +89,11 @@ async fn m09_targets_that_are_split_are_told_and_only_the_missing_one_is_retried
     assert!(placed(&shop.house, "b/app.env", "TOKEN").same_as(&shop.placed()), "both hold the same key");
     assert_eq!(shop.bondi.mints(), 1, "a store is never mended by another mint");
     let history = shop.house.history().await;
-    assert_eq!(history.iter().filter(|row| row.entry.kind == "written").count(), 2, "the target that had it was not written again");
+    assert_eq!(
+        history.iter().filter(|row| row.entry.kind == "written").count(),
+        2,
+        "the target that had it was not written again"
+    );
     shop.house.alerted("recovered").await;
     assert_eq!(shop.consumer.refused(), 0);
     shop.close().await;
@@ -108,8 +114,7 @@ async fn m09_what_is_staged_is_deployed_before_the_grace_is_over() {
     gate.open();
     shop.house.held("crm", "store").await;
     let status = shop.house.until("crm", |status| status.grace_percent.is_some_and(|percent| percent >= 95)).await;
-    let history: Vec<String> = shop.house.history().await.iter().map(|row| format!("{} {} {}", row.entry.at.0, row.entry.kind, row.entry.facts)).collect();
-    assert!(shop.house.deploys() >= 1, "{status:?}\n{}", history.join("\n"));
+    assert!(shop.house.deploys() >= 1, "{status:?}\n{:?}", shop.house.history_kinds().await);
     assert!(shop.bondi.accepts(&shop.old));
     shop.house.until("crm", |status| status.grace_percent.is_some_and(|percent| percent >= 110)).await;
     shop.consumer.more_calls(3).await;
