@@ -1,9 +1,9 @@
 //! From a step's facts to messages.
 
 use cutover_api::{Severity, Stamp};
-use cutover_machine::{Question, Span};
 use cutover_machine::event::Fact;
 use cutover_machine::state::{End, Phase, Why};
+use cutover_machine::{Question, Span};
 use serde_json::{Value, json};
 
 use super::Matter;
@@ -139,7 +139,9 @@ fn waiting(matter: &Matter<'_>, question: Question) -> Composed {
         Question::Held => ("a person is needed", "held"),
     };
     let happened = match question {
-        Question::Confirm => "Every target holds the new key and every redeploy is done. This policy asks a person whether the application uses it.",
+        Question::Confirm => {
+            "Every target holds the new key and every redeploy is done. This policy asks a person whether the application uses it."
+        }
         Question::ConfirmRetire => {
             "The new key is in use. Nothing shows whether anybody still uses the old one, and ending it cannot be undone: a person must say so."
         }

@@ -143,7 +143,7 @@ mod tests {
 
     fn people() -> People {
         People {
-            passwd: "root:x:0:0:root:/root:/bin/sh\nbroken line\ndana:x:1000:1000:Dana,,,:/home/dana:/bin/bash\n\
+            passwd: "root:x:0:0:root:/root:/bin/sh\nbroken line\ndana:x:1000:1000:Dana,,,:/var/lib/dana:/bin/bash\n\
                      bad name\u{1b}[31m:x:1001:1001::/:/bin/sh\nkim:x:1002:1002::/:/bin/sh\n"
                 .into(),
             group: "root:x:0:\ncutover:x:990:kim, lee\nempty:x:991:\n".into(),

@@ -55,7 +55,12 @@ impl Engine {
             return vec![Finding::new(&about, false, false, "there is no such policy")];
         };
         if let Some(open) = self.open_rotation_of(name) {
-            return vec![Finding::new(&about, true, true, format!("rotation {open} is under way: what it waits for is in `cutover status`"))];
+            return vec![Finding::new(
+                &about,
+                true,
+                true,
+                format!("rotation {open} is under way: what it waits for is in `cutover status`"),
+            )];
         }
         let snapshot = match self.snapshot(&config, policy) {
             Ok(snapshot) => snapshot,

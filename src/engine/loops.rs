@@ -8,8 +8,8 @@ use tokio_cron_scheduler::{Job, JobScheduler};
 use tracing::{info, warn};
 
 use super::policies::{Call, due, missed};
-use super::story::alert_row;
 use super::shared::STEP;
+use super::story::alert_row;
 use super::{Engine, Shared};
 use crate::alert::{self, Courier};
 
@@ -124,7 +124,10 @@ async fn sanity(shared: Arc<Shared>) {
         let step = shared.clock_step();
         let told = shared.freeze_told();
         if step.abs() > STEP && !told {
-            warn!(seconds = step / 1_000, "the clock has stepped: nothing starts and no key is ended until it is confirmed or sane again");
+            warn!(
+                seconds = step / 1_000,
+                "the clock has stepped: nothing starts and no key is ended until it is confirmed or sane again"
+            );
             let now = shared.clock.now();
             let frozen = alert::clock_frozen(&shared.environment(), step, now);
             let row = alert_row(&frozen.message, &[], &shared.channels(), now);

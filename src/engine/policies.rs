@@ -159,8 +159,10 @@ pub fn due(shared: &Shared, config: &Config, now: Stamp) -> (Vec<(String, Call)>
             let dates = timetable(policy, state);
             if dates.missed(date(at), timestamp(now)) && state.overdue_told != Some(at.0) {
                 let caught = dates.catch_up(date(at), timestamp(now)).map(pair);
-                calls
-                    .push((name.clone(), Call::Missed(Box::new(PolicyState { due: caught, overdue_told: Some(at.0), ..state.clone() }))));
+                calls.push((
+                    name.clone(),
+                    Call::Missed(Box::new(PolicyState { due: caught, overdue_told: Some(at.0), ..state.clone() })),
+                ));
             } else {
                 calls.push((name.clone(), Call::Start));
             }

@@ -234,7 +234,7 @@ impl Surveyor<'_> {
             Outcome::Refused(refusal) => return wrong.push(format!("provider {name}: {refusal}")),
             Outcome::Unknown(cause) => return wrong.push(format!("provider {name}: {cause}")),
         };
-        self.row_of_old(found, &listing.rows);
+        self.row_of_old(found, &listing.rows, wrong);
         let now = self.clock.now();
         let live = listing.rows.iter().filter(|row| !row.revoked && row.expires_at.is_none_or(|at| at > now)).count();
         // Where the mint itself retires the old key no further place is needed.
@@ -269,7 +269,7 @@ impl Surveyor<'_> {
     }
 
     /// Completes the old key's record from its row: by id, or by fingerprint where rows show it.
-    fn row_of_old(&self, found: &mut Found, rows: &[KeyRecord]) {
+    fn row_of_old(&self, found: &mut Found, rows: &[KeyRecord], wrong: &mut Vec<String>) {
         let id = found.first.id.clone();
         let print = found.first.fingerprint.clone();
         let row = rows.iter().find(|row| match (&id, &row.id) {
@@ -282,6 +282,19 @@ impl Surveyor<'_> {
             }
             return;
         };
+        // An id that names another key than the one in the targets would end somebody else's.
+        let shown = row.prefix.as_ref().map(|prefix| prefix.trim_end_matches('…').trim_end_matches("..."));
+        let value = found.values.secret.as_ref();
+        let other_prefix = shown.zip(value).is_some_and(|(shown, value)| !value.expose().starts_with(shown));
+        let other_print = row.fingerprint.is_some() && print.is_some() && row.fingerprint != print;
+        if other_prefix || other_print {
+            wrong.push(format!(
+                "provider {}: the key with id {} is not the one in the targets: correct `adopt` in the policy",
+                self.snapshot.account.name,
+                row.id.as_deref().unwrap_or("-")
+            ));
+            return;
+        }
         found.first = KeyRecord { fingerprint: print, ..row.clone() };
         if let Some(old) = &mut found.survey.old {
             old.id.clone_from(&row.id);

@@ -71,13 +71,25 @@ impl Targets<'_> {
         Ok(Layouts { during, settled })
     }
 
+    /// The layouts with the roles as they were before `abandon` swapped them: what was staged until then is this rotation's too.
+    fn turned(&self, target: &TargetTable) -> Vec<BTreeMap<String, Secret>> {
+        if !self.record.machine.swapped {
+            return Vec::new();
+        }
+        let mut record = self.record.clone();
+        record.machine.swapped = false;
+        let make = |layout| render(target, layout, self.snapshot, &record, self.values, self.rotation).ok();
+        [Layout::During, Layout::Settled].into_iter().filter_map(make).collect()
+    }
+
     fn holding(&self, place: usize, target: &TargetTable, reading: &Reading) -> Holding {
         let layouts = self.layouts(target).unwrap_or(Layouts { during: BTreeMap::new(), settled: BTreeMap::new() });
         let recorded = self.record.recorded.get(place);
+        let turned = self.turned(target);
         let known = reading.fields.iter().all(|(field, value)| {
             let same = |layout: &BTreeMap<String, Secret>| layout.get(field).is_some_and(|wanted| wanted.same_as(value));
             let before = recorded.and_then(|fields| fields.get(field)).is_some_and(|print| *print == value.fingerprint().0);
-            same(&layouts.during) || same(&layouts.settled) || before
+            same(&layouts.during) || same(&layouts.settled) || turned.iter().any(same) || before
         });
         Holding {
             readable: true,

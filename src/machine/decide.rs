@@ -246,7 +246,7 @@ impl<'a> Work<'a> {
             Some((Effect::Mint, deadline)) => self.doubt(String::from("the process ended during the call"), deadline),
             Some((Effect::Replay, _)) => self.next.phase = Phase::Doubt,
             Some((Effect::ProbeNew, deadline)) => self.next.mint.probed_at = Some(deadline),
-            Some((Effect::Hook { hook, .. }, _)) => self.hook_unknown(hook, self.next.failures, "the process ended during the hook"),
+            Some((Effect::Hook { hook, .. }, _)) => self.hook_unknown(hook, "the process ended during the hook"),
             _ => {}
         }
         self.grace_told();

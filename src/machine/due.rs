@@ -124,7 +124,8 @@ pub(crate) fn waiting(rotation: &Rotation, plan: &Plan, asked: Option<Question>)
         return Some((question, again.unwrap_or(Stamp(0))));
     }
     let after = matches!(rotation.phase, Phase::Settle | Phase::Retire) && rotation.held.is_none();
-    let leg = rotation.leg.as_ref().filter(|_| after && !rotation.clock_ends_old(plan) && rotation.retire.revoked_at.is_none())?;
+    let leg =
+        rotation.leg.as_ref().filter(|_| after && !rotation.clock_ends_old(plan) && rotation.retire.revoked_at.is_none())?;
     let deployed_at = leg.deployed_at.filter(|_| !(leg.evidence(plan) && quiet_or_unseen(rotation, leg, plan)))?;
     let first = deployed_at.plus(plan.quiet).plus(DAILY);
     Some((Question::NoEvidence, again.map_or(first, |again| again.max(first))))
@@ -192,7 +193,8 @@ fn next(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
 /// Held, and nothing is tried by itself. While only the provider's clock ends the old key, it runs on whatever a person does.
 pub(crate) fn stands_still(rotation: &Rotation, plan: &Plan) -> bool {
     let Some(held) = &rotation.held else { return false };
-    let runs_on = rotation.phase == Phase::Retire && rotation.clock_ends_old(plan) && matches!(held.why, Why::OldStillUsed { .. });
+    let runs_on =
+        rotation.phase == Phase::Retire && rotation.clock_ends_old(plan) && matches!(held.why, Why::OldStillUsed { .. });
     !held.why.retries() && !runs_on
 }
 

@@ -54,6 +54,8 @@ pub struct Leg {
     pub touched: bool,
     /// Hooks done after all writes.
     pub hooks_done: u32,
+    /// Failures in a row of the hook that is next.
+    pub hook_failures: u32,
     /// Deployed early with a target still missing (at 75 % of the grace).
     pub early: bool,
     /// When the last hook was done (or the last write, without hooks).
@@ -85,6 +87,7 @@ impl Leg {
             written: plan.targets.iter().map(|_| false).collect(),
             touched: false,
             hooks_done: 0,
+            hook_failures: 0,
             early: false,
             deployed_at: None,
             verifies: plan.verifies.iter().map(|_| VerifyState::default()).collect(),
@@ -107,9 +110,11 @@ impl Leg {
     #[must_use]
     pub fn evidence(&self, plan: &Plan) -> bool {
         self.deployed_at.is_some()
-            && plan.verifies.iter().zip(&self.verifies).all(|(plan, state)| {
-                state.holds || (plan.kind == VerifyKind::Confirm && self.follows)
-            })
+            && plan
+                .verifies
+                .iter()
+                .zip(&self.verifies)
+                .all(|(plan, state)| state.holds || (plan.kind == VerifyKind::Confirm && self.follows))
     }
 
     /// The old key was quiet for the plan's span, seen so with the provider's lag allowed for.
@@ -117,7 +122,8 @@ impl Leg {
     pub fn quiet(&self, plan: &Plan) -> bool {
         let Some(last_used) = plan.provider.declares.last_used else { return false };
         let Some(seen_to) = self.quiet_seen_to else { return false };
-        self.deployed_at.is_some() && seen_to >= self.quiet_from.plus(plan.quiet).plus(last_used.lag).plus(last_used.granularity)
+        self.deployed_at.is_some()
+            && seen_to >= self.quiet_from.plus(plan.quiet).plus(last_used.lag).plus(last_used.granularity)
     }
 }
 

@@ -38,7 +38,8 @@ impl Work<'_> {
 
     /// The key stays sealed; the write is repeated. `failures` counts the tries over all targets of the leg.
     fn write_failed(&mut self, before: u32, target: u32, class: Class, asked: Option<Span>, detail: String) {
-        let tries = self.again(before, asked, true);
+        // A write looks before it writes: it is repeated the same way whatever became of it.
+        let tries = self.again(before, asked, false);
         self.next.failures = tries;
         if class == Class::Exists && tries < TRIES {
             // Somebody else wrote in between: read again at once.
@@ -58,11 +59,11 @@ impl Work<'_> {
         self.landed()?;
         match answer {
             Answer::Done(()) => {
-                self.next.failures = 0;
                 self.recovered();
                 self.tell(Fact::Deployed { hook, layout });
                 if let Some(leg) = &mut self.next.leg {
                     leg.hooks_done += 1;
+                    leg.hook_failures = 0;
                 }
                 self.leg_moves();
             }
@@ -72,24 +73,26 @@ impl Work<'_> {
             }
             Answer::Unknown(detail) => {
                 self.tell(Fact::HookFailed { hook, detail: detail.clone() });
-                self.hook_unknown(hook, self.next.failures, &detail);
+                self.hook_unknown(hook, &detail);
             }
         }
         Ok(())
     }
 
     fn hook_failed(&mut self, hook: u32, asked: Option<Span>, detail: String, after_unknown: bool) {
-        let tries = self.again(self.next.failures, asked, after_unknown);
-        self.next.failures = tries;
+        let before = self.next.leg.as_ref().map_or(0, |leg| leg.hook_failures);
+        let tries = self.again(before, asked, after_unknown);
+        if let Some(leg) = &mut self.next.leg {
+            leg.hook_failures = tries;
+        }
         if tries >= TRIES {
             self.hold(Why::Hook { hook, detail });
         }
     }
 
     /// Whether a hook started is not known: repeated where it may be, else a person must look.
-    pub(crate) fn hook_unknown(&mut self, hook: u32, before: u32, detail: &str) {
+    pub(crate) fn hook_unknown(&mut self, hook: u32, detail: &str) {
         if self.plan.hooks.get(hook as usize).is_some_and(|plan| plan.repeatable) {
-            self.next.failures = before;
             self.hook_failed(hook, None, String::from(detail), true);
         } else {
             self.hold(Why::HookUnknown { hook });
@@ -302,7 +305,9 @@ impl Work<'_> {
         };
         let granularity = self.plan.provider.declares.last_used.map_or(Span::ZERO, |l| l.granularity);
         let used_late = used.filter(|(at, _)| {
-            let late = *at > deployed_at.max(self.next.resumed_at).plus(self.plan.quiet);
+            // An application that moves late is not held against the old key: it was in use until then.
+            let moved = leg.verifies.iter().filter_map(|verify| verify.since).max().unwrap_or(deployed_at);
+            let late = *at > deployed_at.max(moved).max(self.next.resumed_at).plus(self.plan.quiet);
             (late && leg.evidence(self.plan)) || deactivated.is_some_and(|off| *at > off.plus(granularity))
         });
         // A consumer that says "not the new key" while the old one is switched off needs it back.

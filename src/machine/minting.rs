@@ -82,7 +82,8 @@ impl Work<'_> {
                 let tries = self.next.failures;
                 self.again(tries.saturating_sub(1), refused.retry_after, false);
                 if tries >= 2 * TRIES {
-                    self.hold(Why::MintRefused(refused.detail.clone()));
+                    // Certainly nothing has happened, and it can come right without a person: it goes on being tried, hourly.
+                    self.hold(Why::Preflight(refused.detail.clone()));
                 }
             }
             Class::Exists => self.doubt(refused.detail.clone(), self.now.at),

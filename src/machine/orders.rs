@@ -65,6 +65,9 @@ impl Work<'_> {
         self.next.resumed_at = self.now.at;
         self.next.call = Call::FRESH;
         self.next.failures = 0;
+        if let Some(leg) = &mut self.next.leg {
+            leg.hook_failures = 0;
+        }
         self.taken("resume");
         match held.why {
             Why::Doubt | Why::Candidates(_) => {
