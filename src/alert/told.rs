@@ -172,7 +172,7 @@ fn places(matter: &Matter<'_>, why: &Why) -> Told {
 }
 
 fn tries(matter: &Matter<'_>) -> String {
-    match matter.machine.failures {
+    match matter.machine.leg.as_ref().map_or(0, |leg| leg.hook_failures) {
         0 | 1 => String::from("again and again"),
         tries => format!("{tries} times in a row"),
     }
