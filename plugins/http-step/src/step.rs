@@ -270,7 +270,7 @@ impl Step {
 /// right. The one place that says so.
 #[must_use]
 pub fn not_yet(what: &str) -> (String, String) {
-    (format!("not yet: {what} is not supported by this version"), "use another kind, or an exec plugin".to_owned())
+    (format!("not yet: {what} is not supported by this version"), "use another kind".to_owned())
 }
 
 /// A table of sources; `shape` says what a name must give, `None` = no such name.
