@@ -82,8 +82,10 @@ impl Work<'_> {
                 let tries = self.next.failures;
                 self.again(tries.saturating_sub(1), refused.retry_after, false);
                 if tries >= 2 * TRIES {
-                    // Certainly nothing has happened, and it can come right without a person: it goes on being tried, hourly.
-                    self.hold(Why::Preflight(refused.detail.clone()));
+                    // A credential that is renewed, a line that comes back: that needs no person, so it goes on being tried, hourly.
+                    let by_itself = refused.class != Class::Throttle;
+                    let detail = refused.detail.clone();
+                    self.hold(if by_itself { Why::Preflight(detail) } else { Why::MintRefused(detail) });
                 }
             }
             Class::Exists => self.doubt(refused.detail.clone(), self.now.at),
