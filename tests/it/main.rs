@@ -9,6 +9,7 @@ mod house;
 mod lost;
 mod must_not;
 mod promises;
+mod regressions;
 mod seeds;
 mod servers;
 

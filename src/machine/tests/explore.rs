@@ -8,6 +8,9 @@
 
 mod world;
 
+use cutover_machine::Stamp;
+use cutover_machine::plan::VerifyKind;
+use cutover_machine::state::{Layout, Leg};
 use world::{Fault, Kind, Run, kinds};
 
 /// Every history with at most this many faults is run.
@@ -59,4 +62,30 @@ fn every_ordinary_rotation_ends() {
         assert!(run.closed(), "{}: {}", kind.name, run.story());
         assert_eq!(run.mints_sent, 1, "{}", kind.name);
     }
+}
+
+/// A target that was set back began a second leg, and a `confirm` that nobody had given counted for it.
+#[test]
+fn a_leg_after_a_set_back_is_not_taken_for_confirmed() {
+    let mut plan = kinds()[0].plan.clone();
+    plan.verifies[0].kind = VerifyKind::Confirm;
+    let mut leg = Leg::new(Layout::Settled, 2, &plan);
+    leg.deployed_at = Some(Stamp(1));
+    assert!(!leg.evidence(&plan), "nobody has confirmed anything");
+    leg.follows = true;
+    assert!(leg.evidence(&plan), "after a leg with evidence `confirm --retire` is asked instead");
+}
+
+/// Uses closer together than the provider's granularity are told as one: quiet was declared while the old key was still used.
+#[test]
+fn quiet_allows_for_granularity_and_lag() {
+    let seen = kinds().into_iter().find(|kind| kind.plan.provider.declares.last_used.is_some()).expect("a kind that is seen");
+    let told = seen.plan.provider.declares.last_used.expect("seen");
+    let mut leg = Leg::new(Layout::Settled, 1, &seen.plan);
+    leg.deployed_at = Some(Stamp(0));
+    let quiet = Stamp(0).plus(seen.plan.quiet).plus(told.lag);
+    leg.quiet_seen_to = Some(quiet);
+    assert!(!leg.quiet(&seen.plan));
+    leg.quiet_seen_to = Some(quiet.plus(told.granularity));
+    assert!(leg.quiet(&seen.plan));
 }
