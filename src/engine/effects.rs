@@ -1,6 +1,8 @@
 //! Makes the calls of one rotation and says what came of them.
 
-use cutover_api::{Again, Class, Clock, HookVars, KeyRecord, KeyRef, MintAnswer, Minted, Outcome, RawReply, Secret, Stamp};
+use cutover_api::{
+    Again, Class, Clock, HookVars, KeyRecord, KeyRef, MintAnswer, Minted, Outcome, RawReply, Secret, Span, Stamp,
+};
 use cutover_ledger::Ledger;
 use cutover_machine::Effect;
 use cutover_machine::event::{Answer, Event, Listed, Minted as MintedFact};
@@ -199,7 +201,8 @@ impl Performer<'_> {
             old_expires_at: old.as_ref().and_then(|old| old.expires_at),
             old_id: old.as_ref().and_then(|old| old.id.clone()),
             fresh,
-            skew: self.skew(provider_now),
+            skew: self
+                .skew(self.record.intent.as_ref().map_or(self.record.machine.opened_at, |intent| intent.at), provider_now),
         };
         let mut seal: Vec<(String, Secret)> =
             outputs.into_iter().map(|(name, value)| (format!("made.{name}"), value)).collect();
@@ -360,16 +363,28 @@ impl Performer<'_> {
 
     async fn read_clock(&self) -> Event {
         let account = self.account();
+        let began = self.clock.now();
         let outcome = self.plugins.account.provider.list(account.call()).await;
-        Event::Clock(answer(outcome.map(|listing| self.skew(listing.provider_now))))
+        Event::Clock(answer(outcome.map(|listing| self.skew(began, listing.provider_now))))
     }
 
-    /// The provider's clock minus ours. Its `Date` has whole seconds: less than two of them are nothing.
-    pub(super) fn skew(&self, provider_now: Option<Stamp>) -> Option<i64> {
-        let skew = provider_now?.0.saturating_sub(self.clock.now().0);
-        Some(if skew.abs() < 2_000 { 0 } else { skew })
+    /// The provider's clock minus ours, by a reply to a call that began at `began`. A `Date` between the call's begin and now says nothing
+    /// against either clock (it has whole seconds, and a reply may be slow, or be read long after it came): only what lies outside counts.
+    pub(super) fn skew(&self, began: Stamp, provider_now: Option<Stamp>) -> Option<i64> {
+        let at = provider_now?;
+        let (earliest, latest) = (began.minus(ROUNDED), self.clock.now().plus(ROUNDED));
+        Some(if at < earliest {
+            at.0.saturating_sub(began.0)
+        } else if at > latest {
+            at.0.saturating_sub(self.clock.now().0)
+        } else {
+            0
+        })
     }
 }
+
+/// A `Date` has whole seconds.
+const ROUNDED: Span = Span::seconds(2);
 
 /// Where the raw reply of the last intent is sealed.
 #[must_use]

@@ -69,12 +69,13 @@ impl Performer<'_> {
             return Some(Uses { new: self.last_used(new, true, skew).await?, old: self.last_used(old, false, skew).await? });
         }
         let account = self.account();
+        let began = self.clock.now();
         let listing = match self.plugins.account.provider.list(account.call()).await {
             Outcome::Done(listing) => listing,
             Outcome::Refused(refusal) => return self.untold(&refusal.to_string()),
             Outcome::Unknown(cause) => return self.untold(&cause.to_string()),
         };
-        *skew = self.skew(listing.provider_now).or(*skew);
+        *skew = self.skew(began, listing.provider_now).or(*skew);
         let row = |key: &KeyRecord| {
             let row = listing.rows.iter().find(|row| row.id.is_some() && row.id == key.id);
             match row {
@@ -90,10 +91,11 @@ impl Performer<'_> {
             return Some(Use::Unknown);
         }
         let account = self.account();
+        let began = self.clock.now();
         let values = if new { self.values.new_key(self.record) } else { self.values.old_key(self.record) };
         match self.plugins.account.provider.last_used(account.call(), values.key(key)).await {
             Outcome::Done(LastUse { at, from, provider_now }) => {
-                *skew = self.skew(provider_now).or(*skew);
+                *skew = self.skew(began, provider_now).or(*skew);
                 Some(self.told(at, from, *skew))
             }
             Outcome::Refused(refusal) if refusal.class == Class::Gone => Some(Use::Unknown),
