@@ -139,14 +139,7 @@ async fn sees_current(about: &str, snapshot: &Snapshot, plugins: &super::plugins
         let value = found.values.secret.as_ref();
         let sees = match witness.look(&vars).await {
             Outcome::Done(Sighting::Holds(holds)) => holds,
-            Outcome::Done(Sighting::Names(names)) => {
-                !names.is_empty()
-                    && names.iter().all(|name| {
-                        *name == fingerprint.0
-                            || fingerprint.0.strip_prefix("sha256:") == Some(name.as_str())
-                            || (name.len() >= 12 && value.is_some_and(|value| value.expose().starts_with(name.as_str())))
-                    })
-            }
+            Outcome::Done(Sighting::Names(names)) => super::watch::all_name(&names, &fingerprint.0, value, None),
             Outcome::Refused(_) | Outcome::Unknown(_) => false,
         };
         findings.push(if sees {

@@ -1,6 +1,6 @@
 //! One poll: the targets, the witnesses that are due, the last uses.
 
-use cutover_api::{Class, KeyRecord, LastUse, Outcome, Sighting, Stamp, WitnessVars};
+use cutover_api::{Class, KeyRecord, LastUse, Outcome, Secret, Sighting, Stamp, WitnessVars};
 use cutover_machine::event::{Event, Sight, Use, Uses, Watched};
 use cutover_machine::plan::NullUse;
 
@@ -51,16 +51,7 @@ impl Performer<'_> {
         let print = new.fingerprint.as_ref().map(|print| print.0.as_str()).unwrap_or_default();
         let value = self.values.new_key(self.record).secret.as_ref();
         let old = self.values.old_key(self.record).secret.as_ref();
-        let is_new = |name: &String| {
-            if !print.is_empty() && (name == print || print.strip_prefix("sha256:") == Some(name.as_str())) {
-                return true;
-            }
-            // Long enough to tell keys apart, and not shared by the key that is to go.
-            name.len() >= MIN_PREFIX
-                && value.is_some_and(|value| value.expose().starts_with(name.as_str()))
-                && old.is_none_or(|old| !old.expose().starts_with(name.as_str()))
-        };
-        if !names.is_empty() && names.iter().all(is_new) { Sight::Holds } else { Sight::Not }
+        if all_name(names, print, value, old) { Sight::Holds } else { Sight::Not }
     }
 
     async fn uses(&self, skew: &mut Option<i64>) -> Option<Uses> {
@@ -117,6 +108,20 @@ impl Performer<'_> {
             (None, _) => Use::Unknown,
         }
     }
+}
+
+/// Whether every name is this key's: its fingerprint, or a prefix of its value that the `other` key does not share.
+pub(super) fn all_name(names: &[String], print: &str, value: Option<&Secret>, other: Option<&Secret>) -> bool {
+    let is_it = |name: &String| {
+        if !print.is_empty() && (name == print || print.strip_prefix("sha256:") == Some(name.as_str())) {
+            return true;
+        }
+        // Long enough to tell keys apart, and not shared by the other key.
+        name.len() >= MIN_PREFIX
+            && value.is_some_and(|value| value.expose().starts_with(name.as_str()))
+            && other.is_none_or(|other| !other.expose().starts_with(name.as_str()))
+    };
+    !names.is_empty() && names.iter().all(is_it)
 }
 
 /// The shortest prefix of a key that may stand for it.

@@ -302,7 +302,8 @@ impl<'a> Reader<'a> {
 }
 
 /// How many letters differ (Levenshtein), for "did you mean".
-fn distance(a: &str, b: &str) -> usize {
+#[must_use]
+pub fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {

@@ -1,5 +1,6 @@
 //! What a template may name: known paths, their kinds, and whether they are secret or may be absent.
 
+use cutover_api::reader::distance;
 use std::collections::BTreeMap;
 
 /// The kind of a value, as far as it is known at load.
@@ -124,20 +125,4 @@ impl Scope {
         }
         if same.is_empty() { "nothing can be named here".to_owned() } else { format!("known here: {}", same.join(", ")) }
     }
-}
-
-/// How many letters differ (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let cost = corner + usize::from(x != *y);
-            corner = row[j + 1];
-            row[j + 1] = cost.min(corner + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
