@@ -9,6 +9,7 @@ mod line;
 mod matter;
 mod parcel;
 mod plain;
+pub mod report;
 mod standing;
 mod told;
 mod ways;

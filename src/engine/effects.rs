@@ -42,6 +42,15 @@ pub enum Learn {
     Intent(cutover_api::Intent),
     /// Why a person ordered what they did.
     Reason(Option<String>),
+    /// The emergency order that it answers from now on.
+    Answers(String),
+    /// Keys that an emergency cuts off too.
+    Gone(Vec<KeyRecord>),
+    /// The staged key is to be cut off like the one before it.
+    Superseded {
+        /// The roles were swapped: the staged key is the one that was in use when the rotation began.
+        swapped: bool,
+    },
 }
 
 impl Learn {
@@ -62,6 +71,22 @@ impl Learn {
                 record.intent = Some(intent);
             }
             Self::Reason(reason) => record.reason = reason,
+            Self::Answers(run) => {
+                if !record.answers.contains(&run) {
+                    record.answers.push(run);
+                }
+            }
+            Self::Gone(keys) => {
+                for key in keys {
+                    if record.gone.iter().all(|gone| gone.fingerprint != key.fingerprint || gone.id != key.id) {
+                        record.gone.push(key);
+                    }
+                }
+            }
+            Self::Superseded { swapped } => {
+                let made = std::mem::take(&mut record.made);
+                record.gone.push(if swapped { made } else { std::mem::replace(&mut record.first, made) });
+            }
         }
     }
 }
@@ -125,6 +150,8 @@ impl Performer<'_> {
             Effect::Watch { verifies, uses } => self.watch(verifies, *uses).await.into(),
             Effect::Deactivate | Effect::Activate | Effect::Revoke => self.end(effect).await.into(),
             Effect::ReadClock => self.read_clock().await.into(),
+            Effect::Cut(place) => Event::Cut(*place, self.cut(*place).await).into(),
+            Effect::ProbeCut(place) => Event::ProbedCut(*place, self.probe_cut(*place).await).into(),
             Effect::Hook { hook, .. } => Event::Hooked(*hook, Answer::Unknown(String::from("hooks run in the gate"))).into(),
             Effect::Survey => Event::Surveyed(Err(String::from("a survey is made by the surveyor"))).into(),
         }

@@ -22,6 +22,8 @@ impl Engine {
             let engine = self.clone();
             self.tasks.spawn(async move { engine.housekeeping().await });
         }
+        let engine = self.clone();
+        self.tasks.spawn(async move { engine.emergencies().await });
         let shared = Arc::clone(&self.shared);
         self.tasks.spawn(async move { outbox(shared).await });
         let shared = Arc::clone(&self.shared);
@@ -53,7 +55,11 @@ impl Engine {
                             next = next.min(now.plus(Span::MINUTE));
                             Ok(())
                         }
-                        Call::Start => self.open_rotation(&name, "schedule", None, true).await.map(|_| ()),
+                        Call::Start => {
+                            let actor = String::from("schedule");
+                            let opening = super::Opening { actor, reason: None, scheduled: true, emergency: None };
+                            self.open_rotation(&name, opening).await.map(|_| ())
+                        }
                     };
                     if let Err(detail) = result {
                         warn!(policy = name, detail, "could not be started; tried again within a minute");

@@ -1,10 +1,13 @@
 //! The drain loop: what is due is started, what is under way is driven, and everything is durable before it is done.
 
 mod answer;
+mod calling;
 mod calls;
+mod cut;
 pub mod check;
 pub mod clock;
 mod effects;
+mod emergency;
 mod gate;
 mod housekeeping;
 mod ids;
@@ -13,6 +16,7 @@ mod loops;
 mod orders;
 mod plugins;
 mod policies;
+mod report;
 mod run;
 mod shared;
 mod snapshot;
@@ -36,6 +40,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
 pub use clock::{EngineClock, WallClock};
+pub use emergency::{EmergencyTaken, Run};
 pub use keeper::References;
 pub use orders::{OrderRefused, Started};
 pub use plugins::Workshop;
@@ -50,6 +55,18 @@ use crate::catalog::Catalog;
 
 /// Orders a rotation may have waiting.
 const INBOX: usize = 16;
+
+/// How a rotation begins.
+struct Opening {
+    /// Who.
+    actor: String,
+    /// Why, if said.
+    reason: Option<String>,
+    /// By the schedule.
+    scheduled: bool,
+    /// For an emergency: the order, which run it answers, and the records of the keys to cut off.
+    emergency: Option<(cutover_machine::event::Order, String, Vec<cutover_api::KeyRecord>)>,
+}
 
 /// The running engine. Cheap to clone.
 #[derive(Clone)]
@@ -126,6 +143,7 @@ impl Engine {
         for key in loaded.keys {
             shared.know_key(&key.policy, key.fingerprint);
         }
+        self.load_emergencies(&loaded.notes);
         for policy in loaded.policies {
             let state = serde_json::from_str(&policy.state)
                 .map_err(|error| format!("ledger: policy {} cannot be read ({error})", policy.name))?;
@@ -213,12 +231,18 @@ impl Engine {
     }
 
     /// Opens a rotation: row, plan and schedule in one commit.
-    async fn open_rotation(&self, name: &str, actor: &str, reason: Option<String>, scheduled: bool) -> Result<String, String> {
+    async fn open_rotation(&self, name: &str, opening: Opening) -> Result<String, String> {
+        let _one = self.shared.policy_lock.lock().await;
+        self.open_locked(name, opening).await
+    }
+
+    /// [`Engine::open_rotation`] for who holds the policies' lock.
+    async fn open_locked(&self, name: &str, opening: Opening) -> Result<String, String> {
         let shared = &self.shared;
-        let _one = shared.policy_lock.lock().await;
         if self.open_rotation_of(name).is_some() {
             return Err(format!("policy {name} has a rotation under way already"));
         }
+        let Opening { actor, reason, scheduled, emergency } = opening;
         let config = shared.config();
         let policy = config.policies.get(name).ok_or_else(|| format!("there is no policy {name}"))?;
         let snapshot = self.snapshot(&config, policy)?;
@@ -226,10 +250,18 @@ impl Engine {
         shared.workshop().build(&snapshot)?;
         let now = shared.clock.now();
         let id = format!("rot_{}", ids::random_text(10)?);
-        let record = Record::open(ids::seed(&id), actor.to_owned(), reason.clone(), now);
+        let mut record = Record::open(ids::seed(&id), actor.clone(), reason.clone(), now);
+        let run = emergency.as_ref().map(|(_, run, _)| run.clone());
+        if let Some((order, run, gone)) = emergency {
+            let ordered = cutover_machine::Event::Ordered(order);
+            let step = cutover_machine::decide(ordered, &record.machine, &snapshot.plan, cutover_machine::Now::open(now));
+            record.machine = step.map_err(|illegal| illegal.to_string())?.next;
+            record.answers.push(run);
+            record.gone = gone;
+        }
         let state = shared.policy_state(name).ok_or_else(|| format!("policy {name} is not loaded"))?;
         let state = policies::started(policy, &state, &id, scheduled, now);
-        let facts = serde_json::json!({ "reason": reason, "scheduled": scheduled });
+        let facts = serde_json::json!({ "reason": reason, "scheduled": scheduled, "emergency": run });
         let commit = Commit {
             rotation: Some(RotationWrite {
                 id: id.clone(),
@@ -245,7 +277,7 @@ impl Engine {
                 at: now,
                 policy: Some(name.to_owned()),
                 rotation: Some(id.clone()),
-                actor: actor.to_owned(),
+                actor: actor.clone(),
                 kind: String::from("rotation-started"),
                 facts: facts.to_string(),
             }],

@@ -1,13 +1,14 @@
 //! What people order: rotations, and the verbs that decide one under way.
 
 use cutover_api::Stamp;
-use cutover_ledger::{Commit, HistoryEntry, KeyRow};
+use cutover_ledger::{Commit, HistoryEntry};
 use cutover_machine::event::Order;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::Engine;
 use super::run::Ordered;
+use super::story::KnownKey;
 use super::status::Selector;
 
 /// One rotation that was asked for.
@@ -49,7 +50,9 @@ impl Engine {
                 started.push(refused(None, "max_starts_per_hour is reached: it can be started later".to_owned()));
                 continue;
             }
-            match self.open_rotation(&policy, actor, reason.map(ToOwned::to_owned), false).await {
+            let opening =
+                super::Opening { actor: actor.to_owned(), reason: reason.map(ToOwned::to_owned), scheduled: false, emergency: None };
+            match self.open_rotation(&policy, opening).await {
                 Ok(id) => started.push(Started { policy: policy.clone(), rotation: Some(id), refused: None }),
                 Err(detail) => started.push(refused(None, detail)),
             }
@@ -99,7 +102,7 @@ impl Engine {
         };
         let (reply, answer) = oneshot::channel();
         let reason = reason.map(ToOwned::to_owned);
-        let ordered = Ordered { order, actor: actor.to_owned(), reason, plan, adopt: false, reply };
+        let ordered = Ordered { order, actor: actor.to_owned(), reason, plan, adopt: false, emergency: None, reply };
         let gone = || refuse(format!("rotation {open} has just ended"));
         inbox.send(ordered).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?.map_err(refuse)?;
@@ -138,7 +141,7 @@ impl Engine {
             }
             let (reply, answer) = oneshot::channel();
             let reason = reason.map(ToOwned::to_owned);
-            let ordered = Ordered { order: Order::Resume, actor: actor.to_owned(), reason, plan: None, adopt: true, reply };
+            let ordered = Ordered { order: Order::Resume, actor: actor.to_owned(), reason, plan: None, adopt: true, emergency: None, reply };
             let gone = || refuse(format!("rotation {open} has just ended"));
             inbox.send(ordered).await.map_err(|_| gone())?;
             answer.await.map_err(|_| gone())?.map_err(refuse)?;
@@ -177,11 +180,7 @@ impl Engine {
         state.ours = true;
         let commit = Commit {
             policies: vec![shared.policy_write(name, &state)],
-            keys: vec![KeyRow {
-                policy: name.to_owned(),
-                fingerprint: fingerprint.clone(),
-                state: serde_json::json!({ "key": key, "adopted_at": now.0 }).to_string(),
-            }],
+            keys: vec![KnownKey { key, ours: true, dead: None, rotation: None, at: now }.row(name, fingerprint.clone())],
             history: vec![HistoryEntry {
                 at: now,
                 policy: Some(name.to_owned()),

@@ -2,19 +2,16 @@
 
 use std::sync::Arc;
 
-use cutover_api::{Intent, Stamp};
-use cutover_machine::event::{Answer, Class, Order};
-use cutover_machine::state::Call;
-use cutover_machine::{Due, Effect, Event, Now, Span, due};
+use cutover_api::Stamp;
+use cutover_machine::event::Order;
+use cutover_machine::{Due, Event, Fact, Now, due};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{debug, warn};
+use tracing::warn;
 
-use super::effects::{Landed, Learn, Performer, again, hook_vars};
-use super::ids;
+use super::effects::{Landed, Learn};
 use super::plugins::Plugins;
 use super::shared::Shared;
 use super::snapshot::{Record, Snapshot};
-use super::survey::Surveyor;
 use super::values::Values;
 
 /// A person's order to one rotation.
@@ -29,6 +26,8 @@ pub struct Ordered {
     pub plan: Option<Box<Snapshot>>,
     /// `adopt --from-target`: what stands in the targets now counts as known.
     pub adopt: bool,
+    /// For an emergency: which order, and the keys of its cut set as the ledger knows them.
+    pub emergency: Option<(String, Vec<cutover_api::KeyRecord>)>,
     /// Taken, or refused with the reason.
     pub reply: oneshot::Sender<Result<(), String>>,
 }
@@ -56,6 +55,7 @@ pub struct Runner {
     pub(super) values: Arc<Values>,
     pub(super) inbox: mpsc::Receiver<Ordered>,
     pub(super) actor: String,
+    pub(super) parked: Option<Ordered>,
 }
 
 impl Runner {
@@ -83,6 +83,7 @@ impl Runner {
             plugins: Arc::new(plugins),
             values: Arc::new(Values::default()),
             inbox,
+            parked: None,
         };
         runner.open_values().await?;
         Ok(runner)
@@ -136,10 +137,16 @@ impl Runner {
             if let Err(stop) = result {
                 return stop;
             }
+            // An emergency that came while a call had to be waited for.
+            if let Some(parked) = self.parked.take()
+                && let Err(stop) = self.ordered(parked).await
+            {
+                return stop;
+            }
         }
     }
 
-    async fn wait(&mut self, until: Stamp) -> Result<(), Stop> {
+    pub(super) async fn wait(&mut self, until: Stamp) -> Result<(), Stop> {
         let shared = Arc::clone(&self.shared);
         tokio::select! {
             () = shared.clock.sleep_until(until) => Ok(()),
@@ -152,18 +159,38 @@ impl Runner {
         }
     }
 
-    async fn ordered(&mut self, ordered: Ordered) -> Result<(), Stop> {
-        let Ordered { order, actor, reason, plan, adopt, reply } = ordered;
-        let event = Event::Ordered(order);
-        if let Err(illegal) = cutover_machine::decide(event.clone(), &self.record.machine, &self.snapshot.plan, self.now()) {
-            let _ = reply.send(Err(illegal.to_string()));
+    pub(super) async fn ordered(&mut self, ordered: Ordered) -> Result<(), Stop> {
+        let emergency = matches!(ordered.order, Order::Emergency(..));
+        if emergency && self.must_be_waited_for() {
+            match &self.parked {
+                None => self.parked = Some(ordered),
+                Some(_) => {
+                    let _ = ordered.reply.send(Err(String::from("another emergency waits for the end of a call")));
+                }
+            }
             return Ok(());
         }
+        let Ordered { order, actor, reason, plan, adopt, emergency, reply } = ordered;
+        let event = Event::Ordered(order);
+        let step = match cutover_machine::decide(event.clone(), &self.record.machine, &self.snapshot.plan, self.now()) {
+            Ok(step) => step,
+            Err(illegal) => {
+                let _ = reply.send(Err(illegal.to_string()));
+                return Ok(());
+            }
+        };
         if let Some(plan) = plan {
             self.replan(*plan);
         }
         let before = std::mem::replace(&mut self.actor, actor);
-        let mut landed = Landed::from(event);
+        let superseded = step.facts.iter().find_map(|fact| match fact {
+            Fact::Superseded { swapped } => Some(*swapped),
+            _ => None,
+        });
+        let mut landed = match emergency {
+            Some((run, gone)) => super::cut::emergency_landed(event, superseded, run, gone, &self.record, &self.values),
+            None => Landed::from(event),
+        };
         landed.learn.push(Learn::Reason(reason));
         if adopt {
             let recorded = self.performer_job(|performer| Box::pin(async move { performer.targets().recorded().await })).await;
@@ -215,219 +242,5 @@ impl Runner {
                 warn!(policy = self.policy, rotation = self.id, detail, "the new plan cannot be used; the old one stays")
             }
         }
-    }
-
-    /// Makes the call that is due: guard, intent, call, outcome.
-    async fn call(&mut self, effect: Effect) -> Result<(), Stop> {
-        let shared = Arc::clone(&self.shared);
-        // A hook may take minutes and is bounded by the gate: it takes no call's place. Places are waited for before the intent: from
-        // its deadline on a call must not land any more.
-        let hook = matches!(effect, Effect::Hook { .. });
-        let flight = if hook { None } else { Some(self.meanwhile(shared.in_flight.acquire()).await?) };
-        if matches!(flight, Some(Err(_))) {
-            return Err(Stop::Shutdown);
-        }
-        let line = Arc::clone(&self.plugins.account);
-        let asks_provider = !matches!(effect, Effect::Hook { .. } | Effect::Write { .. } | Effect::ReadReply);
-        let place = if asks_provider { Some(self.meanwhile(line.limit.clone().acquire_owned()).await?) } else { None };
-        if matches!(place, Some(Err(_))) {
-            return Err(Stop::Shutdown);
-        }
-        let paused = line.paused_until();
-        if paused > shared.clock.now() && asks_provider {
-            drop((flight, place));
-            return self.wait(paused).await;
-        }
-        if effect.guarded() {
-            let before = Arc::clone(&self.record);
-            let holdings = self.performer_job(|performer| Box::pin(async move { performer.targets().holdings().await })).await;
-            self.step(Event::Guarded(holdings).into()).await?;
-            if before.machine != self.record.machine {
-                return Ok(());
-            }
-        }
-        let tried = again(&self.record.machine.call);
-        if effect.needs_intent() {
-            let deadline = self.deadline(&effect);
-            self.intend(&effect, deadline).await?;
-            // What was due may not be any more (the guard was slow, a survey went stale): nothing is sent without its intent.
-            if !self.flying() {
-                return Ok(());
-            }
-        }
-        debug!(policy = self.policy, rotation = self.id, effect = effect.label(), "calling");
-        let landed = match &effect {
-            Effect::Survey => self.survey().await,
-            Effect::Hook { hook, leg, .. } => self.hook(*hook, *leg, tried).await?,
-            _ => self.perform(effect.clone()).await?,
-        };
-        self.step(landed).await
-    }
-
-    /// After this a call cannot land any more: the plugins bound every call by its own total deadline.
-    fn deadline(&self, effect: &Effect) -> Stamp {
-        let plan = &self.snapshot.plan;
-        let span = match effect {
-            Effect::Mint | Effect::Replay => plan.provider.mint_timeout,
-            Effect::Hook { hook, .. } => plan.hooks.get(*hook as usize).map_or(Span::minutes(10), |hook| hook.timeout),
-            _ => Span::minutes(2),
-        };
-        self.shared.clock.now().plus(span).plus(Span::seconds(2))
-    }
-
-    /// Commits the intent to make a call.
-    async fn intend(&mut self, effect: &Effect, deadline: Stamp) -> Result<(), Stop> {
-        let mut landed = Landed::from(Event::Intended { effect: effect.clone(), deadline });
-        if *effect == Effect::Mint {
-            let intent = self.mint_intent().map_err(Stop::Ledger)?;
-            landed.learn.push(Learn::Intent(intent));
-            // The value we choose is sealed with the intent; a later intent of this rotation uses the same one.
-            if self.snapshot.plan.provider.generates && self.values.made.secret.is_none() {
-                let value = self.plugins.account.provider.generate();
-                landed.seal.extend(value.map(|value| (String::from("made"), value)));
-            }
-        }
-        self.step(landed).await
-    }
-
-    fn mint_intent(&self) -> Result<Intent, String> {
-        let at = self.shared.clock.now();
-        let plan = &self.snapshot.plan;
-        let grace = plan.provider_ends_old().then(|| cutover_api::GraceAsked { span: plan.grace, until: at.plus(plan.grace) });
-        let lifetime = self.plugins.account.provider.lifetime(self.snapshot.lifetime);
-        Ok(Intent {
-            rotation_id: self.id.clone(),
-            uuid: ids::derived_uuid(&[&self.id]),
-            nonce: ids::random_text(12)?,
-            year: super::times::year(at, &self.snapshot.timezone),
-            at,
-            grace,
-            lifetime: lifetime.map(|span| cutover_api::LifetimeAsked { span, until: at.plus(span) }),
-        })
-    }
-
-    async fn survey(&self) -> Landed {
-        let state = self.shared.policy_state(&self.policy);
-        let current = state.as_ref().and_then(|state| state.current.as_ref().map(|key| (key, state.ours)));
-        let channels = self.shared.channels();
-        let surveyor = Surveyor {
-            snapshot: &self.snapshot,
-            plugins: &self.plugins,
-            record: &self.record,
-            current,
-            channels: &channels,
-            ledger: &self.shared.ledger,
-            clock: self.shared.time(),
-        };
-        match surveyor.survey().await {
-            Err(wrong) => Event::Surveyed(Err(wrong.join("\n"))).into(),
-            Ok(found) => {
-                for note in &found.notes {
-                    warn!(policy = self.policy, rotation = self.id, note, "preflight");
-                }
-                let mut landed = Landed::from(Event::Surveyed(Ok(found.survey)));
-                // After a first mint the key in use stays the one that was recorded before it.
-                if self.record.machine.mint.intents == 0 {
-                    let parts = found.values.outputs.into_iter();
-                    landed.seal.extend(parts.map(|(name, value)| (format!("first.{name}"), value)));
-                    landed.seal.extend(found.values.secret.map(|secret| (String::from("first"), secret)));
-                    landed.learn =
-                        vec![Learn::First(found.first), Learn::Recorded(found.recorded), Learn::Baseline(found.baseline)];
-                }
-                landed
-            }
-        }
-    }
-
-    async fn hook(&mut self, hook: u32, leg: u32, tried: cutover_api::Again) -> Result<Landed, Stop> {
-        let (plugins, shared) = (Arc::clone(&self.plugins), Arc::clone(&self.shared));
-        let vars = hook_vars(&self.id, &self.snapshot, &self.record, leg, hook);
-        let job = async move {
-            let Some((table, plugin)) = plugins.hooks.get(hook as usize) else {
-                return Answer::Unknown(String::from("the plan has no such hook"));
-            };
-            shared.gate.run(table, plugin.as_ref(), &vars, tried).await
-        };
-        Ok(Event::Hooked(hook, self.meanwhile(job).await?).into())
-    }
-
-    /// Makes a call to the provider or a store.
-    async fn perform(&mut self, effect: Effect) -> Result<Landed, Stop> {
-        let line = Arc::clone(&self.plugins.account);
-        let job = self.performer_job(move |performer| Box::pin(async move { performer.perform(&effect).await }));
-        let landed = self.meanwhile(job).await?;
-        if let Some(wait) = throttled(&landed.event) {
-            line.pause(self.shared.clock.now().plus(wait.min(Span::HOUR)));
-        }
-        Ok(landed)
-    }
-
-    /// Waits for a piece of work, while alarms still go off and a person is still answered.
-    async fn meanwhile<T>(&mut self, job: impl Future<Output = T>) -> Result<T, Stop> {
-        let mut job = std::pin::pin!(job);
-        loop {
-            let alarm = match due(&self.record.machine, &self.snapshot.plan, self.now()) {
-                Due::Sleep(until) => until,
-                Due::Tell if self.flying() => {
-                    self.step(Event::Woke.into()).await?;
-                    continue;
-                }
-                _ => Stamp::NEVER,
-            };
-            let shared = Arc::clone(&self.shared);
-            tokio::select! {
-                done = &mut job => return Ok(done),
-                () = shared.clock.sleep_until(alarm) => {}
-                Some(ordered) = self.inbox.recv() => self.ordered(ordered).await?,
-            }
-        }
-    }
-
-    /// Runs a piece of work that owns what it needs, so that the runner stays free meanwhile.
-    fn performer_job<T, F>(&self, work: F) -> impl Future<Output = T> + use<T, F>
-    where
-        F: for<'a> FnOnce(&'a Performer<'a>) -> std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>,
-    {
-        let shared = Arc::clone(&self.shared);
-        let (snapshot, record) = (Arc::clone(&self.snapshot), Arc::clone(&self.record));
-        let (plugins, values) = (Arc::clone(&self.plugins), Arc::clone(&self.values));
-        let (id, known) = (self.id.clone(), self.shared.known_keys(&self.policy));
-        async move {
-            let performer = Performer {
-                rotation: &id,
-                snapshot: &snapshot,
-                record: &record,
-                plugins: &plugins,
-                values: &values,
-                ledger: shared.ledger.as_ref(),
-                clock: shared.time(),
-                known: &known,
-            };
-            work(&performer).await
-        }
-    }
-
-    /// Whether the intent of a call is committed and its outcome is not.
-    fn flying(&self) -> bool {
-        matches!(self.record.machine.call, Call::Flying { .. })
-    }
-}
-
-/// The provider asked to wait for so long.
-fn throttled(event: &Event) -> Option<Span> {
-    fn of<T>(answer: &Answer<T>) -> Option<Span> {
-        match answer {
-            Answer::Refused(refused) if refused.class == Class::Throttle => refused.retry_after,
-            _ => None,
-        }
-    }
-    match event {
-        Event::Replied(answer) | Event::Ended(answer) | Event::Discarded(_, answer) => of(answer),
-        Event::Read(answer) => of(answer),
-        Event::Found(answer) => of(answer),
-        Event::Listed(answer) => of(answer),
-        Event::Probed(answer) => of(answer),
-        Event::Clock(answer) => of(answer),
-        _ => None,
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::EngineClock;
+use super::emergency::Run;
 use super::gate::Gate;
 use super::plugins::Workshop;
 use super::run::Ordered;
@@ -60,6 +61,8 @@ pub struct Shared {
     frozen: AtomicBool,
     thaw: AtomicBool,
     wake: Notify,
+    ordered: Notify,
+    emergencies: Mutex<BTreeMap<String, Run>>,
     alerts: Notify,
     changed: Notify,
     progress: watch::Sender<u64>,
@@ -100,6 +103,8 @@ impl Shared {
             frozen: AtomicBool::new(false),
             thaw: AtomicBool::new(false),
             wake: Notify::new(),
+            ordered: Notify::new(),
+            emergencies: Mutex::default(),
             alerts: Notify::new(),
             changed: Notify::new(),
             progress: watch::Sender::new(0),
@@ -221,6 +226,21 @@ impl Shared {
     /// The schedule is to be looked at again.
     pub fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    /// Looks at the emergency orders, or changes them; the oldest first by name.
+    pub fn with_emergencies<T>(&self, with: impl FnOnce(&mut BTreeMap<String, Run>) -> T) -> T {
+        with(&mut lock(&self.emergencies))
+    }
+
+    /// An emergency was ordered.
+    pub fn emergency_ordered(&self) {
+        self.ordered.notify_one();
+    }
+
+    /// Returns when an emergency was ordered.
+    pub async fn emergency(&self) {
+        self.ordered.notified().await;
     }
 
     /// The outbox is to be looked at again.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use cutover_api::{KeyRecord, TargetSpec};
 use cutover_config::{Config, Policy};
+use cutover_machine::state::Key;
 use cutover_machine::plan::{HookPlan, Plan, ProviderFacts, TargetPlan, VerifyPlan};
 use cutover_machine::{Rotation, Span, Stamp};
 use serde::{Deserialize, Serialize};
@@ -189,6 +190,10 @@ pub struct Record {
     pub made: KeyRecord,
     /// Per target: field → fingerprint of what stood there before.
     pub recorded: Vec<BTreeMap<String, String>>,
+    /// The emergency orders that it answers.
+    pub answers: Vec<String>,
+    /// Keys of an emergency's cut set that are neither of the two above.
+    pub gone: Vec<KeyRecord>,
 }
 
 impl Record {
@@ -205,6 +210,8 @@ impl Record {
             first: KeyRecord::default(),
             made: KeyRecord::default(),
             recorded: Vec::new(),
+            answers: Vec::new(),
+            gone: Vec::new(),
         }
     }
 
@@ -212,6 +219,16 @@ impl Record {
     #[must_use]
     pub const fn new_key(&self) -> &KeyRecord {
         if self.machine.swapped { &self.first } else { &self.made }
+    }
+
+    /// The record of a key of an emergency's cut set.
+    #[must_use]
+    pub fn cut_key(&self, key: &Key) -> Option<&KeyRecord> {
+        let is = |record: &&KeyRecord| {
+            let print = record.fingerprint.as_ref().is_some_and(|print| print.0 == key.fingerprint);
+            print || (record.id.is_some() && record.id == key.id)
+        };
+        [&self.first, &self.made].into_iter().chain(&self.gone).find(is)
     }
 
     /// The record of the key that is to go.

@@ -55,7 +55,8 @@ impl Runner {
     }
 
     async fn commit(&mut self, record: Record, facts: Vec<Fact>, seal: Vec<(String, Secret)>, at: Stamp) -> Result<(), Stop> {
-        let sealed = !seal.is_empty();
+        let superseded = facts.iter().any(|fact| matches!(fact, Fact::Superseded { .. }));
+        let sealed = !seal.is_empty() || superseded;
         // A policy's state is read, changed and written by one at a time.
         let shared = Arc::clone(&self.shared);
         let _one = if facts.iter().any(|fact| matches!(fact, Fact::Cutover | Fact::Closed { .. })) {
@@ -120,6 +121,12 @@ impl Runner {
         };
         let channels = self.shared.channels();
         let mut erase = Vec::new();
+        if facts.iter().any(|fact| matches!(fact, Fact::Superseded { .. })) {
+            // What was made before is not what will be made now.
+            let names = self.values.made.outputs.keys().map(|name| format!("made.{name}"));
+            let slots = names.chain([String::from("made"), super::effects::reply_slot(record)]);
+            erase.extend(slots.map(|slot| (self.id.clone(), Some(slot))));
+        }
         if phase == Phase::Closed {
             erase.push((self.id.clone(), None));
         } else if record.machine.leg.as_ref().is_some_and(|leg| leg.deployed_at.is_some())

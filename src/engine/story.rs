@@ -3,6 +3,8 @@
 use cutover_api::{KeyRecord, Stamp};
 use cutover_ledger::{AlertRow, HistoryEntry, KeyRow};
 use cutover_machine::event::Fact;
+use cutover_machine::state::Proof;
+use serde::{Deserialize, Serialize};
 
 use super::snapshot::{Record, Snapshot};
 use crate::alert::{Channels, Matter, message};
@@ -80,19 +82,48 @@ fn name_places(facts: &mut serde_json::Map<String, serde_json::Value>, snapshot:
     }
 }
 
-/// The keys a step made known.
+/// A key as the ledger knows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KnownKey {
+    /// The key.
+    pub key: KeyRecord,
+    /// Made by cutover or adopted.
+    #[serde(default)]
+    pub ours: bool,
+    /// How its death was proven.
+    #[serde(default)]
+    pub dead: Option<Proof>,
+    /// The rotation that learned of it.
+    #[serde(default)]
+    pub rotation: Option<String>,
+    /// When that was.
+    pub at: Stamp,
+}
+
+impl KnownKey {
+    /// As the ledger takes it.
+    #[must_use]
+    pub fn row(&self, policy: &str, fingerprint: String) -> KeyRow {
+        KeyRow { policy: policy.to_owned(), fingerprint, state: serde_json::to_string(self).unwrap_or_default() }
+    }
+}
+
+/// The keys a step made known, or dead.
 #[must_use]
 pub fn keys(about: &About<'_>, facts: &[Fact]) -> Vec<KeyRow> {
-    let row = |record: &KeyRecord, fingerprint: &str| KeyRow {
-        policy: about.policy.to_owned(),
-        fingerprint: fingerprint.to_owned(),
-        state: serde_json::json!({ "key": record, "rotation": about.rotation, "at": about.at.0 }).to_string(),
+    let row = |record: &KeyRecord, ours: bool, dead: Option<Proof>| {
+        let fingerprint = record.fingerprint.as_ref()?.0.clone();
+        let known = KnownKey { key: record.clone(), ours, dead, rotation: Some(about.rotation.to_owned()), at: about.at };
+        Some(known.row(about.policy, fingerprint))
     };
+    let machine = &about.record.machine;
     let known = facts.iter().filter_map(|fact| match fact {
-        Fact::Minted { fingerprint, .. } => Some(row(&about.record.made, fingerprint)),
-        Fact::PreflightPassed { first: false } => {
-            let print = about.record.first.fingerprint.as_ref()?;
-            Some(row(&about.record.first, &print.0))
+        Fact::Minted { .. } => row(&about.record.made, true, None),
+        Fact::PreflightPassed { first: false } => row(&about.record.first, machine.old_is_ours, None),
+        Fact::OldDead { proof } => row(about.record.old_key(), machine.old_is_ours, Some(*proof)),
+        Fact::CutDead { id, proof } => {
+            let cut = machine.emergency.iter().flat_map(|emergency| &emergency.cut).find(|cut| cut.key.id == *id)?;
+            row(about.record.cut_key(&cut.key)?, cut.ours, Some(*proof))
         }
         _ => None,
     });
@@ -100,7 +131,8 @@ pub fn keys(about: &About<'_>, facts: &[Fact]) -> Vec<KeyRow> {
 }
 
 /// How people find a key at the provider.
-fn found_by(record: &KeyRecord) -> String {
+#[must_use]
+pub fn found_by(record: &KeyRecord) -> String {
     let by = [
         record.name.as_ref().map(|name| format!("\"{name}\"")),
         record.id.as_ref().map(|id| format!("id {id}")),

@@ -12,12 +12,16 @@ use cutover_machine::state::Key;
 use super::calls::AccountCall;
 use super::plugins::Plugins;
 use super::snapshot::{Record, Snapshot};
+use super::snapshot::TargetTable;
 use super::targets::fingerprints;
 use super::values::{KeyValues, current_fields, own_fields};
 use crate::alert::Channels;
 
 /// A credential must outlive the rotation's calls by this.
 const CREDENTIAL_MARGIN: Span = Span::minutes(10);
+
+/// How long an emergency waits for one target.
+const SOON: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// What a survey found beside the machine's part of it.
 pub struct Found {
@@ -76,6 +80,55 @@ impl Surveyor<'_> {
             wrong.push(detail);
         }
         if wrong.is_empty() { Ok(found) } else { Err(wrong) }
+    }
+
+    /// What an emergency needs: which key is in use, and a provider that answers. A store, a hook or a channel that fails does not stop it,
+    /// and a target that does not answer soon is not waited for.
+    ///
+    /// # Errors
+    /// What keeps a new key from being made.
+    pub async fn survey_in_emergency(&self) -> Result<Found, Vec<String>> {
+        let mut wrong = Vec::new();
+        let mut notes = Vec::new();
+        let reads = self.snapshot.targets.iter().map(|target| self.read_soon(target));
+        let mut readings = Vec::new();
+        for read in reads {
+            readings.push(read.await);
+        }
+        let recorded = readings.iter().map(|reading| reading.as_ref().map(fingerprints).unwrap_or_default()).collect();
+        let mut found = self.key_in_use(&readings, &mut notes);
+        if found.survey.old.is_none()
+            && let Some((current, ours)) = self.current
+        {
+            // No target could be read: what is recorded as the key in use is what is cut off.
+            let print = current.fingerprint.as_ref().map(|print| print.0.clone()).unwrap_or_default();
+            found.survey.old = Some(Key { id: current.id.clone(), fingerprint: print, expires_at: current.expires_at });
+            found.survey.old_is_ours = ours;
+            found.first = current.clone();
+        }
+        found.recorded = recorded;
+        if self.plugins.account.provider.replaces_credential() {
+            wrong.push(format!("provider {}: its mint replaces the credential it is signed with", self.snapshot.account.name));
+        }
+        self.credential(&mut wrong).await;
+        if wrong.is_empty() {
+            let mut in_the_way = Vec::new();
+            self.provider(&mut found, &mut in_the_way).await;
+            // A full house is made room in by the cut; what the mint must be told decides for itself.
+            notes.append(&mut in_the_way);
+        }
+        found.notes.append(&mut notes);
+        if wrong.is_empty() { Ok(found) } else { Err(wrong) }
+    }
+
+    async fn read_soon(&self, target: &TargetTable) -> Option<Reading> {
+        let store = self.plugins.stores.get(&target.store)?;
+        let fields = own_fields(target);
+        let read = store.read(&target.spec, &fields);
+        match tokio::time::timeout(SOON, read).await {
+            Ok(Outcome::Done(reading)) => Some(reading),
+            _ => None,
+        }
     }
 
     /// The key that stands in the targets now, whatever is recorded; nothing is proven and nothing changed.

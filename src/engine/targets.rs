@@ -124,7 +124,8 @@ impl Targets<'_> {
             Outcome::Refused(refusal) => return Ok(Some(Outcome::Refused(refusal))),
             Outcome::Unknown(cause) => return Ok(Some(Outcome::Unknown(cause))),
         };
-        if !self.holding(place as usize, target, &reading).known {
+        // An emergency writes over whatever stands there.
+        if self.record.machine.emergency.is_none() && !self.holding(place as usize, target, &reading).known {
             return Ok(None);
         }
         if holds(wanted, &unwanted, &reading) {

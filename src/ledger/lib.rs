@@ -317,6 +317,12 @@ pub trait Ledger: Send + Sync {
     /// The database could not be read.
     async fn rotation(&self, id: &str) -> Result<Option<RotationRow>, CommitError>;
 
+    /// The known keys of these policies.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    async fn keys_of(&self, policies: &[String]) -> Result<Vec<KeyRow>, CommitError>;
+
     /// Opens a sealed value; `None` when there is none in this slot.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ use self::open::Opening;
 use self::read::Reading;
 use self::writer::{Shared, Waiting, Work};
 use crate::seal::{Keyring, SealKeys};
-use crate::{Commit, CommitError, DeliveryRow, HistoryQuery, HistoryRow, Ledger, Loaded, OpenError, RotationRow};
+use crate::{KeyRow, Commit, CommitError, DeliveryRow, HistoryQuery, HistoryRow, Ledger, Loaded, OpenError, RotationRow};
 
 /// A ledger in one SQLite file. Close it with [`SqliteLedger::close`]; dropped, it closes by itself a little later.
 pub struct SqliteLedger {
@@ -125,6 +125,10 @@ impl Ledger for SqliteLedger {
 
     async fn rotation(&self, id: &str) -> Result<Option<RotationRow>, CommitError> {
         self.read(async |reading| reading.rotation(id).await).await
+    }
+
+    async fn keys_of(&self, policies: &[String]) -> Result<Vec<KeyRow>, CommitError> {
+        self.read(async |reading| reading.keys_of(policies).await).await
     }
 
     async fn unseal(&self, rotation: &str, slot: &str) -> Result<Option<Secret>, CommitError> {

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use crate::backoff::next_try;
 use crate::doubt::{Look, look};
 use crate::due::{DAILY, Due, Now, due, grace_counts, question, stands_still, waiting};
+use crate::emergency::LONGEST_WAIT;
 use crate::event::{Class, Effect, Event, Fact, Illegal, Refused, Step};
 use crate::plan::{Lifecycle, Plan};
 use crate::state::{Call, Doubt, End, FORMAT, Grace, Held, Leg, MintIntent, Phase, Proof, Rotation, Why};
@@ -49,6 +50,8 @@ pub fn decide(event: Event, rotation: &Rotation, plan: &Plan, now: Now) -> Resul
         Event::Watched(watched) => work.watched(&watched)?,
         Event::Ended(answer) => work.ended(answer)?,
         Event::Clock(answer) => work.clock(answer)?,
+        Event::Cut(place, answer) => work.cut(place, answer)?,
+        Event::ProbedCut(place, answer) => work.probed_cut(place, answer)?,
         Event::Ordered(order) => work.ordered(&order)?,
     }
     Ok(Step { next: work.next, facts: work.facts })
@@ -64,7 +67,7 @@ pub(crate) struct Work<'a> {
 
 impl<'a> Work<'a> {
     fn on(rotation: &Rotation, plan: &'a Plan, now: Now) -> Self {
-        Self { next: rotation.clone(), facts: Vec::new(), plan, now }
+        Self { next: rotation.clone(), facts: Vec::new(), plan, now: now.of(rotation) }
     }
 
     pub(crate) fn illegal(&self, reason: impl ToString) -> Illegal {
@@ -97,7 +100,11 @@ impl<'a> Work<'a> {
     /// The effect did not succeed: it is tried again later. Returns how often it was tried.
     pub(crate) fn again(&mut self, before: u32, asked: Option<Span>, after_unknown: bool) -> u32 {
         let tries = before.saturating_add(1);
-        self.next.call = Call::Ready { tries, not_before: next_try(self.next.seed, tries, self.now.at, asked), after_unknown };
+        let mut not_before = next_try(self.next.seed, tries, self.now.at, asked);
+        if self.next.emergency.is_some() {
+            not_before = not_before.min(self.now.at.plus(asked.unwrap_or(LONGEST_WAIT).max(LONGEST_WAIT)));
+        }
+        self.next.call = Call::Ready { tries, not_before, after_unknown };
         tries
     }
 
@@ -153,6 +160,9 @@ impl<'a> Work<'a> {
         if matches!(self.next.call, Call::Ready { .. }) && !stands_still(&self.next, self.plan) {
             self.time_passed();
         }
+        if matches!(self.next.call, Call::Ready { .. }) {
+            self.cut_moves();
+        }
     }
 
     fn grace_told(&mut self) {
@@ -204,6 +214,16 @@ impl<'a> Work<'a> {
                 });
                 self.mint_again(!proven);
             }
+            Look::Hold(_) if self.may_mint_anew() => {
+                let candidates = core::mem::take(&mut self.next.doubt.candidates);
+                for id in candidates {
+                    // Somebody may have made it: it is told, and left to a person.
+                    let key = crate::state::Key { id: Some(id), fingerprint: String::new(), expires_at: None };
+                    self.gather(&[crate::emergency::Cut::new(key, false)]);
+                }
+                self.tell(Fact::DoubtSettled { how: String::from("by the emergency's order: the lost key is to be cut off too") });
+                self.mint_again(true);
+            }
             Look::Hold(why) => self.hold(why),
             Look::Call(_) | Look::At(_) => {}
         }
@@ -212,6 +232,9 @@ impl<'a> Work<'a> {
     /// Back to the mint with a new intent to come; `lost`: the earlier one may have made a key that nobody knows.
     pub(crate) fn mint_again(&mut self, lost: bool) {
         self.recovered();
+        if lost {
+            self.lost_key();
+        }
         self.next.phase = Phase::Mint;
         self.next.call = Call::FRESH;
         self.next.doubt = Doubt::default();
@@ -261,6 +284,7 @@ impl<'a> Work<'a> {
             intent.deadline = deadline;
         }
         self.tell(Fact::InDoubt { detail, decide_at: deadline });
+        self.cut_at_once();
         self.settle_doubt();
     }
 
@@ -290,11 +314,13 @@ impl<'a> Work<'a> {
         let at = self.now.at;
         self.next.phase = Phase::Mint;
         self.next.mint.intents += 1;
-        self.next.mint.intent = Some(MintIntent { at, deadline });
+        let grace = self.next.grace_to_ask(self.plan);
+        self.next.mint.intent = Some(MintIntent { at, deadline, grace });
         if self.next.old.is_some() && self.next.grace.is_none() {
-            let end = at.plus(self.plan.shortest_grace);
+            let end = at.plus(self.plan.shortest_grace.min(grace));
             self.next.grace = Some(Grace { from: at, end, told: Vec::new(), ended_told: false });
         }
+        self.lost_keys_end_by(deadline, grace);
         let old_until = self.next.grace.as_ref().map_or(Stamp::NEVER, |grace| grace.end);
         self.tell(Fact::MintIntended { intent: self.next.mint.intents, old_until });
     }
@@ -302,7 +328,8 @@ impl<'a> Work<'a> {
     /// Begins the first leg with the new key in hand.
     pub(crate) fn stage(&mut self) {
         self.recovered();
-        let layout = if self.next.old.is_some() && !self.next.old_dead() && self.plan.settles() {
+        let beside = self.next.old.is_some() && !self.next.old_dead() && !self.next.cuts_first();
+        let layout = if beside && self.plan.settles() {
             crate::state::Layout::During
         } else {
             crate::state::Layout::Settled
@@ -330,12 +357,13 @@ impl<'a> Work<'a> {
     /// The old key ends at the mint itself.
     pub(crate) fn ends_at_mint(&self) -> bool {
         matches!(self.plan.provider.lifecycle, Lifecycle::Grace | Lifecycle::Set)
-            && self.plan.grace == Span::ZERO
+            && self.next.grace_asked(self.plan) == Span::ZERO
             && self.next.old.is_some()
     }
 
     pub(crate) fn old_died(&mut self, proof: Proof) {
         self.next.retire.dead = Some(proof);
         self.tell(Fact::OldDead { proof });
+        self.gather(&[]);
     }
 }

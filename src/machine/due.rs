@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::doubt::{Look, look};
+use crate::emergency::{CutDue, cut_due};
 use crate::event::Effect;
 use crate::plan::{Plan, VerifyKind};
 use crate::state::{Call, Leg, Phase, Rotation, Why};
@@ -22,6 +23,12 @@ pub struct Now {
 }
 
 impl Now {
+    /// As it is for a rotation: an emergency waits for no window, and what a person has ordered goes on though the clock has stepped.
+    #[must_use]
+    pub(crate) const fn of(self, rotation: &Rotation) -> Self {
+        if rotation.emergency.is_some() { Self { at: self.at, window: self.at, frozen: false } } else { self }
+    }
+
     /// `at`, with the window open and a sane clock.
     #[must_use]
     pub const fn open(at: Stamp) -> Self {
@@ -73,6 +80,7 @@ pub fn due(rotation: &Rotation, plan: &Plan, now: Now) -> Due {
     if rotation.phase == Phase::Closed {
         return Due::Rest;
     }
+    let now = now.of(rotation);
     let alarm = alarm(rotation, plan);
     if alarm <= now.at {
         return Due::Tell;
@@ -80,6 +88,12 @@ pub fn due(rotation: &Rotation, plan: &Plan, now: Now) -> Due {
     let not_before = match &rotation.call {
         Call::Flying { .. } => return Due::Sleep(alarm),
         Call::Ready { not_before, .. } => *not_before,
+    };
+    // Cutting off waits for nothing else.
+    let alarm = match cut_due(rotation, plan, now.at) {
+        CutDue::Call(effect) => return Due::Call(effect),
+        CutDue::Tell => return Due::Tell,
+        CutDue::At(wake) => alarm.min(wake),
     };
     let (question, until) = match next(rotation, plan, now) {
         Next::Tell => return Due::Tell,
@@ -123,7 +137,8 @@ pub(crate) fn waiting(rotation: &Rotation, plan: &Plan, asked: Option<Question>)
     if let Some(question) = asked.filter(|question| *question != Question::Held) {
         return Some((question, again.unwrap_or(Stamp(0))));
     }
-    let after = matches!(rotation.phase, Phase::Settle | Phase::Retire) && rotation.held.is_none();
+    let after =
+        matches!(rotation.phase, Phase::Settle | Phase::Retire) && rotation.held.is_none() && rotation.emergency.is_none();
     let leg =
         rotation.leg.as_ref().filter(|_| after && !rotation.clock_ends_old(plan) && rotation.retire.revoked_at.is_none())?;
     let deployed_at = leg.deployed_at.filter(|_| !(leg.evidence(plan) && quiet_or_unseen(rotation, leg, plan)))?;
@@ -228,7 +243,7 @@ fn doubt_held(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
         && rotation.old.is_some()
         && rotation.mint.intents < 2;
     let Some(intent) = rotation.mint.intent.as_ref().filter(|_| can_see) else { return held };
-    let dead_at = intent.deadline.plus(plan.grace).plus(declares.settle);
+    let dead_at = intent.deadline.plus(intent.grace).plus(declares.settle);
     if now.at < dead_at { Next::Ask(Question::Held, dead_at) } else { Next::Call(Effect::ProbeOld) }
 }
 
@@ -304,6 +319,22 @@ fn watch(rotation: &Rotation, leg: &Leg, plan: &Plan, now: Stamp) -> Next {
 fn retire(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
     let verbs = plan.provider.verbs;
     let retire = &rotation.retire;
+    if rotation.emergency.is_some() {
+        if rotation.cut_is_over(plan) {
+            return Next::Tell;
+        }
+        // What must be proven first is asked again where it no longer holds.
+        if let Some(leg) = rotation.leg.as_ref().filter(|leg| !rotation.cuts_first() && !leg.evidence(plan)) {
+            return watch(rotation, leg, plan, now.at);
+        }
+        let asks = rotation.cut_needs_person(plan);
+        let by_clock = rotation.clock_ends_old(plan) && !rotation.old_dead() && retire.revoked_at.is_none();
+        return match (asks, by_clock) {
+            (true, _) => Next::Ask(Question::ConfirmRetire, Stamp::NEVER),
+            (_, true) => await_expiry(rotation, plan, now),
+            _ => Next::At(Stamp::NEVER),
+        };
+    }
     if retire.dead.is_some() {
         return Next::Tell;
     }
@@ -369,7 +400,7 @@ fn asks_person(rotation: &Rotation, leg: &Leg, plan: &Plan) -> bool {
 /// The provider's clock ends the old key. Until then the targets are looked at now and then.
 fn await_expiry(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
     let verbs = plan.provider.verbs;
-    let expiry = expiry_by_our_clock(rotation, plan);
+    let expiry = expiry_by_our_clock(rotation);
     let look = rotation.leg.as_ref().map_or(Stamp::NEVER, |leg| {
         let polls = leg.verifies.iter().map(|v| v.next).chain([leg.use_next]);
         polls.max().unwrap_or(Stamp::NEVER).plus(IDLE_LOOK)
@@ -393,12 +424,13 @@ fn await_expiry(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
 }
 
 /// When the old key ends, by our clock: the provider's word, its clock's skew taken out; without a word, the latest it can be.
-pub(crate) fn expiry_by_our_clock(rotation: &Rotation, plan: &Plan) -> Stamp {
+#[must_use]
+pub fn expiry_by_our_clock(rotation: &Rotation) -> Stamp {
     let told = rotation.old.as_ref().and_then(|old| old.expires_at);
     let skew = rotation.retire.provider_skew.unwrap_or(0);
     match told {
         Some(at) => Stamp(at.0.saturating_sub(skew)),
-        None => rotation.mint.intent.as_ref().map_or(Stamp::NEVER, |intent| intent.deadline.plus(plan.grace)),
+        None => rotation.mint.intent.as_ref().map_or(Stamp::NEVER, |intent| intent.deadline.plus(intent.grace)),
     }
 }
 

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::due::Question;
+use crate::emergency::{Cut, EmergencyOrder};
 use crate::state::{End, Key, Layout, Phase, Proof, Rotation, Why};
 use crate::time::{Span, Stamp};
 
@@ -66,6 +67,10 @@ pub enum Effect {
     ProbeOld,
     /// Ask the provider for its clock by the list, to see the old key's expiry pass.
     ReadClock,
+    /// Cut off one key of an emergency's cut set, by its place in it.
+    Cut(u32),
+    /// Present a key that was cut off, to see it refused.
+    ProbeCut(u32),
 }
 
 impl Effect {
@@ -91,6 +96,8 @@ impl Effect {
             Self::Revoke => "revoke",
             Self::ProbeOld => "probe-old",
             Self::ReadClock => "read-clock",
+            Self::Cut(_) => "cut",
+            Self::ProbeCut(_) => "probe-cut",
         }
     }
 
@@ -287,6 +294,8 @@ pub enum Order {
     Abandon,
     /// The old key counts as ours.
     AdoptOld,
+    /// Cut the policy's keys off.
+    Emergency(EmergencyOrder, Vec<Cut>),
 }
 
 /// What happens to a rotation.
@@ -331,6 +340,10 @@ pub enum Event {
     Ended(Answer<()>),
     /// [`Effect::ReadClock`]: the provider's clock minus ours.
     Clock(Answer<Option<i64>>),
+    /// [`Effect::Cut`].
+    Cut(u32, Answer<()>),
+    /// [`Effect::ProbeCut`]: accepted or not.
+    ProbedCut(u32, Answer<bool>),
     /// A person's order.
     Ordered(Order),
 }
@@ -392,6 +405,12 @@ pub enum Fact {
     Waiting { question: Question },
     /// A person's order was taken.
     Ordered { order: String },
+    /// An emergency found the new key in a target already: it is to be cut off too, and another is made.
+    Superseded { swapped: bool },
+    /// The provider confirmed the end of a key of the cut set.
+    Cut { id: Option<String> },
+    /// A key of the cut set, other than the one in use before, is dead.
+    CutDead { id: Option<String>, proof: Proof },
     /// A threshold of the grace has passed without a cutover.
     GraceEnding { percent: u8, end: Stamp },
     /// The grace has ended by our clock without a cutover.

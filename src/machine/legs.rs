@@ -109,6 +109,8 @@ impl Work<'_> {
         }
         let unreadable = holdings.iter().any(|holding| !holding.readable);
         match self.next.phase {
+            // A store that is down does not keep an emergency's key from being made.
+            Phase::Mint | Phase::Doubt if self.next.emergency.is_some() => {}
             Phase::Mint | Phase::Doubt if unreadable => {
                 self.next.mint.surveyed_at = Stamp(0);
                 self.again(self.tries(), None, false);
@@ -146,8 +148,14 @@ impl Work<'_> {
 
     /// Whether a reachable target holds a foreign value; then it is held.
     fn drifted(&mut self, holdings: &[Holding]) -> bool {
-        let foreign: Vec<u32> =
-            (0_u32..).zip(holdings).filter(|(_, holding)| holding.readable && !holding.known).map(|(i, _)| i).collect();
+        // An emergency writes over whatever stands in a target that it has not written yet.
+        let written = |place: u32| {
+            let leg = self.next.leg.as_ref();
+            leg.and_then(|leg| leg.written.get(usize::try_from(place).ok()?)).copied().unwrap_or_default()
+        };
+        let counts = |place: u32| self.next.emergency.is_none() || written(place);
+        let foreign = |(place, holding): &(u32, &Holding)| holding.readable && !holding.known && counts(*place);
+        let foreign: Vec<u32> = (0_u32..).zip(holdings).filter(foreign).map(|(place, _)| place).collect();
         if foreign.is_empty() {
             return false;
         }
@@ -296,6 +304,10 @@ impl Work<'_> {
 
     /// The old key is used although everything that was to move has moved: somewhere it is still configured.
     fn old_still_used(&mut self, watched: &Watched) {
+        // Whoever uses a compromised key is who it is cut off from.
+        if self.next.emergency.is_some() {
+            return;
+        }
         let Some(leg) = &self.next.leg else { return };
         let Some(deployed_at) = leg.deployed_at else { return };
         let deactivated = self.next.retire.deactivated_at.filter(|_| self.next.retire.revoked_at.is_none());
@@ -373,7 +385,9 @@ impl Work<'_> {
 
     fn watch_moves(&mut self) {
         let Some(leg) = &self.next.leg else { return };
-        let proven = leg.evidence(self.plan) && quiet_or_unseen(&self.next, leg, self.plan);
+        // A compromised key may never fall quiet.
+        let quiet = self.next.emergency.is_some() || quiet_or_unseen(&self.next, leg, self.plan);
+        let proven = leg.evidence(self.plan) && quiet;
         let during = leg.layout == Layout::During;
         match self.next.phase {
             Phase::Observe if proven || leg.confirmed => {

@@ -17,6 +17,7 @@ pub mod backoff;
 mod decide;
 mod doubt;
 mod due;
+pub mod emergency;
 pub mod event;
 mod leg;
 mod legs;
@@ -28,7 +29,7 @@ pub mod state;
 pub mod time;
 
 pub use decide::decide;
-pub use due::{Due, Now, Question, due};
+pub use due::{Due, Now, Question, due, expiry_by_our_clock as expiry_of_old};
 pub use event::{Effect, Event, Fact, Illegal, Step};
 pub use plan::Plan;
 pub use state::Rotation;

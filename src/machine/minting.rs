@@ -26,11 +26,13 @@ impl Work<'_> {
                     self.next.old = survey.old;
                     self.next.old_is_ours = survey.old_is_ours;
                 }
+                self.gather(&[]);
                 self.next.mint.surveyed_at = self.now.at;
                 self.next.phase = Phase::Mint;
                 self.next.call = Call::FRESH;
             }
             Err(detail) => {
+                self.cut_at_once();
                 let tries = self.again(self.tries(), None, false);
                 if self.next.mint.intents == 0 {
                     self.next.phase = Phase::Preflight;
@@ -71,6 +73,7 @@ impl Work<'_> {
     /// The mint certainly made no key.
     fn mint_refused(&mut self, refused: &Refused) {
         self.tell(Fact::MintRefused { detail: refused.detail.clone() });
+        self.cut_at_once();
         if !self.next.mint.lost {
             self.next.grace = None;
         }
@@ -89,6 +92,11 @@ impl Work<'_> {
                 }
             }
             Class::Exists => self.doubt(refused.detail.clone(), self.now.at),
+            // The application may be down by now: it is tried on, also where the cut itself makes the room that is missing.
+            Class::Limit | Class::Gone | Class::Refused if self.next.cuts_first() && self.next.failures < 2 * TRIES => {
+                self.next.failures += 1;
+                self.again(self.next.failures.saturating_sub(1), refused.retry_after, false);
+            }
             Class::Limit if self.next.failures == 0 && orphans_can_go(self.plan) => {
                 self.next.failures += 1;
                 self.doubt(refused.detail.clone(), self.now.at);
@@ -165,6 +173,7 @@ impl Work<'_> {
         if self.ends_at_mint() && !self.next.old_dead() {
             self.old_died(Proof::AtMint);
         }
+        self.gather(&[]);
         if !self.plan.provider.verbs.probe {
             self.next.mint.accepted = true;
             self.stage();
@@ -348,7 +357,7 @@ impl Work<'_> {
                 self.mint_again(true);
             }
             // A mint that ends the old key at once and had an effect would have left it dead.
-            Answer::Done(true) if self.plan.grace == crate::time::Span::ZERO => {
+            Answer::Done(true) if self.next.grace_asked(self.plan) == crate::time::Span::ZERO => {
                 self.tell(Fact::DoubtSettled { how: String::from("no key was made") });
                 self.mint_again(false);
             }

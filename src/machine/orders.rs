@@ -17,6 +17,7 @@ impl Work<'_> {
             Order::MintAgain => self.order_mint_again(),
             Order::Abandon => self.abandon(),
             Order::AdoptOld => self.adopt_old(),
+            Order::Emergency(order, known) => self.order_emergency(*order, known),
         }
     }
 
@@ -43,6 +44,11 @@ impl Work<'_> {
     }
 
     fn confirm_retire(&mut self) -> Result<(), Illegal> {
+        if self.next.phase == Phase::Retire && self.cut_by_word() {
+            self.taken("confirm --retire");
+            self.retire_moves();
+            return Ok(());
+        }
         if self.next.phase != Phase::Retire || self.next.retire.revoked_at.is_some() {
             return Err(self.illegal("confirm --retire is for retire, before the old key is revoked; nothing was changed"));
         }
@@ -67,6 +73,10 @@ impl Work<'_> {
         self.next.failures = 0;
         if let Some(leg) = &mut self.next.leg {
             leg.hook_failures = 0;
+        }
+        for cut in self.next.emergency.iter_mut().flat_map(|emergency| &mut emergency.cut) {
+            cut.not_before = self.now.at;
+            cut.tries = 0;
         }
         self.taken("resume");
         match held.why {
@@ -135,6 +145,9 @@ impl Work<'_> {
         }
         if self.next.swapped {
             return Err(self.illegal("it is being abandoned already"));
+        }
+        if self.next.emergency.is_some() {
+            return Err(self.illegal("it answers an emergency: the key that was in use before is compromised; go on with resume"));
         }
         match self.next.phase {
             Phase::Preflight => self.abandoned(),

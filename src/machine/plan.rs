@@ -109,6 +109,16 @@ pub enum GraceOffer {
 }
 
 impl GraceOffer {
+    /// The shortest it knows.
+    #[must_use]
+    pub fn shortest(&self) -> Span {
+        match self {
+            Self::Fixed(span) => *span,
+            Self::Choices(all) => all.iter().copied().min().unwrap_or(Span::ZERO),
+            Self::Range { min, .. } => *min,
+        }
+    }
+
     /// What the provider will be asked for when `wanted` is what the policy says: rounded up to what it knows.
     /// `None` when even the longest on offer is shorter.
     #[must_use]

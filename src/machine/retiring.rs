@@ -13,7 +13,11 @@ impl Work<'_> {
     pub(crate) fn enter_retire(&mut self) {
         self.next.call = Call::FRESH;
         self.next.failures = 0;
-        if self.next.old.is_none() {
+        if self.next.emergency.is_some() {
+            self.next.phase = Phase::Retire;
+            self.next.asked_at = None;
+            self.retire_moves();
+        } else if self.next.old.is_none() {
             self.close(End::First);
         } else if self.next.old_dead() {
             self.close(End::Done);
@@ -31,29 +35,46 @@ impl Work<'_> {
             return;
         }
         let probes = self.plan.provider.verbs.probe && self.plan.provider.declares.negative_probe;
-        if let Some(revoked_at) = self.next.retire.revoked_at {
+        if self.next.emergency.is_some() && self.next.retire.revoked_at.is_some() {
+            // How its death is proven is for the cut set.
+        } else if let Some(revoked_at) = self.next.retire.revoked_at {
             if !probes && self.now.at >= revoked_at.plus(self.plan.provider.declares.settle) {
                 self.old_is_dead(Proof::Revoked);
             }
         } else if self.next.clock_ends_old(self.plan)
             && !probes
             && !self.now.frozen
-            && self.now.at >= expiry_by_our_clock(&self.next, self.plan).plus(EXPIRY_MARGIN)
+            && self.now.at >= expiry_by_our_clock(&self.next).plus(EXPIRY_MARGIN)
         {
             self.old_is_dead(Proof::Expired);
         }
-        if self.next.retire.dead.is_some() && self.next.phase == Phase::Retire {
+        if self.next.phase != Phase::Retire {
+            return;
+        }
+        if self.next.emergency.is_some() {
+            if self.next.cut_is_over(self.plan) {
+                self.close(self.end());
+            }
+        } else if self.next.retire.dead.is_some() {
             self.close(self.end());
         }
     }
 
     fn end(&self) -> End {
-        if self.next.swapped { End::Abandoned } else { End::Done }
+        let emergency = self.next.emergency.as_ref();
+        match emergency {
+            Some(_) if self.next.old.is_none() => End::First,
+            Some(emergency) if emergency.cut.iter().any(|cut| !cut.settled()) => End::OldLeft,
+            _ if self.next.swapped => End::Abandoned,
+            _ => End::Done,
+        }
     }
 
     fn old_is_dead(&mut self, proof: Proof) {
         self.old_died(proof);
-        self.close(self.end());
+        if self.next.emergency.is_none() || self.next.cut_is_over(self.plan) {
+            self.close(self.end());
+        }
     }
 
     pub(crate) fn ended(&mut self, answer: Answer<()>) -> Result<(), Illegal> {
@@ -116,7 +137,7 @@ impl Work<'_> {
                 // Death may be seen late: within the settle span this is nothing.
                 let end = match self.next.retire.revoked_at {
                     Some(revoked_at) => revoked_at,
-                    None => expiry_by_our_clock(&self.next, self.plan),
+                    None => expiry_by_our_clock(&self.next),
                 };
                 let settled = end.plus(self.plan.provider.declares.settle);
                 if self.now.at >= settled.plus(Span::minutes(10)) {

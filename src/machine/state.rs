@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::emergency::Emergency;
 use crate::event::Effect;
 pub use crate::leg::{Grace, Layout, Leg, VerifyState};
 use crate::plan::Plan;
@@ -102,6 +103,8 @@ pub struct MintIntent {
     pub at: Stamp,
     /// When the call cannot land any more.
     pub deadline: Stamp,
+    /// The grace it asks for.
+    pub grace: Span,
 }
 
 /// What became of the mint so far.
@@ -123,6 +126,8 @@ pub struct MintState {
     pub accepted: bool,
     /// An earlier intent of this rotation ended in doubt: its key may live unseen.
     pub lost: bool,
+    /// New keys of this rotation that an emergency has put into its cut set.
+    pub superseded: u32,
 }
 
 /// How far the looks of a doubt have come.
@@ -336,6 +341,8 @@ pub struct Rotation {
     pub cutover_at: Option<Stamp>,
     /// The old key's end.
     pub retire: RetireState,
+    /// The emergency that it answers.
+    pub emergency: Option<Emergency>,
     /// How it ended.
     pub end: Option<End>,
 }
@@ -365,6 +372,7 @@ impl Rotation {
             grace: None,
             cutover_at: None,
             retire: RetireState::default(),
+            emergency: None,
             end: None,
         }
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use cutover_api::{Clock, Message, Notifier, NotifyError, Secret, Severity, Stamp};
 use cutover_ledger::{
-    AlertRow, Commit, CommitError, DeliveryResult, DeliveryRow, HistoryQuery, HistoryRow, Ledger, Loaded, RotationRow,
+    AlertRow, Commit, CommitError, DeliveryResult, DeliveryRow, HistoryQuery, HistoryRow, KeyRow, Ledger, Loaded, RotationRow,
 };
 
 use crate::alert::{Channel, Channels, Composed, Courier};
@@ -112,6 +112,9 @@ impl Ledger for Outbox {
         Ok(Loaded { notes, ..Loaded::default() })
     }
 
+    async fn keys_of(&self, _: &[String]) -> Result<Vec<KeyRow>, CommitError> {
+        Ok(Vec::new())
+    }
     async fn rotation(&self, _: &str) -> Result<Option<RotationRow>, CommitError> {
         Ok(None)
     }

@@ -61,6 +61,12 @@ impl Reading<'_> {
         Ok(Some(rotation(row, plan.map(|plan| pair(plan.cells).1))))
     }
 
+    pub(super) async fn keys_of(mut self, policies: &[String]) -> Result<Vec<KeyRow>, Fault> {
+        let args = [Cell::Text(json_list(policies))];
+        let clause = "WHERE policy IN (SELECT value FROM json_each(?)) ORDER BY policy, fingerprint";
+        Ok(self.select(&STATE[KEY_ROW], clause, &args).await?.into_iter().map(key).collect())
+    }
+
     pub(super) async fn sealed(mut self, rotation: &str, slot: &str) -> Result<Option<Vec<u8>>, Fault> {
         let args = [Cell::text(rotation), Cell::text(slot)];
         let row = self.select(&STATE[SEALED], "WHERE rotation = ? AND slot = ?", &args).await?.pop();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cutover_machine::emergency::{Cut, EmergencyOrder};
 use cutover_machine::event::{Answer, Class, Fact, Holding, Listed, Minted, Order, Refused, Sight, Survey, Use, Uses, Watched};
 use cutover_machine::plan::{
     Declares, GraceOffer, HookPlan, LastUsed, Lifecycle, ListBy, NullUse, ProviderFacts, ReRotate, TargetPlan, Verbs,
@@ -38,6 +39,8 @@ pub enum Fault {
     Foreign,
     /// A person says this.
     Person(u8),
+    /// A person orders an emergency.
+    Emergency(EmergencyOrder),
 }
 
 const ORDERS: [Order; 6] =
@@ -189,6 +192,25 @@ impl Run {
         self.order(&Order::Resume)
     }
 
+    /// An order to cut the keys off, with the one key that the ledger knows.
+    pub fn emergency(&mut self, order: EmergencyOrder) {
+        let known = vec![Cut { sealed: false, ..Cut::new(key(OLD), true) }];
+        if self.order(&Order::Emergency(order, known)) && order == EmergencyOrder::CutFirst {
+            self.outage_allowed = true;
+        }
+    }
+
+    /// The keys that the provider still accepts, other than the new one.
+    pub fn older_alive(&self) -> Vec<String> {
+        let new = self.rotation.new.as_ref().map(|new| new.fingerprint.clone());
+        self.keys.keys().filter(|name| self.alive(name) && Some(*name) != new.as_ref()).cloned().collect()
+    }
+
+    /// The rotation as it stands.
+    pub const fn rotation(&self) -> &Rotation {
+        &self.rotation
+    }
+
     fn order(&mut self, order: &Order) -> bool {
         let before = self.rotation.clone();
         match decide(Event::Ordered(order.clone()), &before, &self.kind.plan, Now::open(self.now)) {
@@ -228,6 +250,10 @@ impl Run {
             }
             Some(Fault::Person(n)) => {
                 self.order(&ORDERS[n as usize].clone());
+                return;
+            }
+            Some(Fault::Emergency(order)) => {
+                self.emergency(order);
                 return;
             }
             _ => {}
@@ -340,15 +366,32 @@ impl Run {
             Effect::Watch { verifies, uses } => self.watch(verifies, *uses, fault),
             Effect::Deactivate | Effect::Activate | Effect::Revoke => self.end(effect, applied, fault),
             Effect::ReadClock => Event::Clock(Self::answer(fault, Some(0))),
+            Effect::Cut(place) => {
+                let name = self.cut_name(*place);
+                if applied && let Some(key) = self.keys.get_mut(&name) {
+                    key.dies_at = Some(self.now);
+                }
+                Event::Cut(*place, Self::answer(fault, ()))
+            }
+            Effect::ProbeCut(place) => {
+                let alive = self.alive(&self.cut_name(*place));
+                Event::ProbedCut(*place, Self::answer(fault, alive))
+            }
             Effect::ReadNew | Effect::Replay | Effect::LookByValue => unreachable!("not in these kinds"),
         }
+    }
+
+    fn cut_name(&self, place: u32) -> String {
+        let cut = self.rotation.emergency.as_ref().and_then(|emergency| emergency.cut.get(place as usize));
+        let cut = cut.unwrap_or_else(|| panic!("no such cut {place}: {}", self.story()));
+        cut.key.id.clone().unwrap_or_else(|| panic!("a key without an id is cut: {}", self.story()))
     }
 
     fn mint(&mut self) {
         let previous = self.newest();
         self.mints_sent += 1;
         let name = format!("key{}", self.mints_sent);
-        let grace = self.kind.plan.grace;
+        let grace = self.rotation.mint.intent.as_ref().map_or(self.kind.plan.grace, |intent| intent.grace);
         if self.kind.plan.provider_ends_old() {
             let keeps = self.kind.plan.provider.declares.re_rotate == ReRotate::KeepsAll;
             for (other, key) in &mut self.keys {
@@ -371,7 +414,8 @@ impl Run {
     }
 
     fn minted(&self, name: &str) -> Minted {
-        let old = self.keys.get(OLD).and_then(|old| old.dies_at).filter(|_| self.kind.plan.provider_ends_old());
+        let before = self.rotation.old.as_ref().map_or(OLD, |old| old.fingerprint.as_str());
+        let old = self.keys.get(before).and_then(|old| old.dies_at).filter(|_| self.kind.plan.provider_ends_old());
         Minted { key: key(name), to_read: false, old_expires_at: old, old_id: None, fresh: true, skew: Some(0) }
     }
 
@@ -381,7 +425,9 @@ impl Run {
         }
         let known = self.rotation.new.as_ref().map(|new| new.fingerprint.clone());
         let alive = self.keys.iter().filter(|(_, key)| key.made_by_us && key.dies_at.is_none_or(|at| at > self.now));
-        alive.map(|(name, _)| name.clone()).filter(|name| name != OLD && Some(name) != known.as_ref()).collect()
+        let old = self.rotation.old.as_ref().map(|old| old.fingerprint.clone());
+        let unknown = |name: &String| name != OLD && Some(name) != known.as_ref() && Some(name) != old.as_ref();
+        alive.map(|(name, _)| name.clone()).filter(unknown).collect()
     }
 
     fn alive(&self, name: &str) -> bool {
@@ -415,7 +461,7 @@ impl Run {
     fn write(&mut self, target: u32, layout: Layout, applied: bool, fault: Option<Fault>) -> Event {
         let wanted = self.layout(layout);
         let place = &mut self.targets[target as usize];
-        if place.values().any(|value| value == "foreign") {
+        if place.values().any(|value| value == "foreign") && self.rotation.emergency.is_none() {
             return Event::Foreign(target);
         }
         if applied {
@@ -514,6 +560,9 @@ impl Run {
                 self.script,
                 self.story()
             );
+        }
+        if self.rotation.emergency.is_some() {
+            return;
         }
         let live = self.keys.keys().filter(|name| self.alive(name)).count();
         let lists = self.kind.plan.provider.declares.list == ListBy::Name;

@@ -1,0 +1,458 @@
+//! Emergencies: an order is durable with everything it selected, answered policy by policy, and reported until nothing of it is open.
+//!
+//! What a rotation answers stands in its own record, committed with the order it took: so a crash between an order and its rotations is
+//! gone on from what is durable, and nothing is cut or made twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cutover_api::{KeyRecord, Stamp};
+use cutover_ledger::{Commit, HistoryEntry, KeyRow};
+use cutover_machine::Span;
+use cutover_machine::emergency::{Cut, EmergencyOrder};
+use cutover_machine::event::Order;
+use cutover_machine::state::{Key, Phase};
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tracing::{error, warn};
+
+use super::run::Ordered;
+use super::shared::View;
+use super::snapshot::{PolicyState, Record};
+use super::status::Selector;
+use super::story::{KnownKey, alert_row};
+use super::{Engine, Opening, ids};
+use crate::alert::report::{ByHand, PolicyReport, emergency_unset};
+
+/// Rotations that are begun together: one read of their keys, one lock, commits that share a disk barrier.
+const TOGETHER: usize = 64;
+/// What could not be begun is tried again after this.
+const AGAIN: Span = Span::seconds(2);
+/// Orders that are over and still shown.
+const KEPT: usize = 20;
+/// The ledger's name of an order.
+const NOTE: &str = "emergency.";
+
+/// One emergency order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its id; later ones sort after earlier ones.
+    pub id: String,
+    /// When it was given.
+    pub at: Stamp,
+    /// By whom.
+    pub actor: String,
+    /// Why, if said.
+    pub reason: Option<String>,
+    /// Which comes first.
+    pub order: EmergencyOrder,
+    /// Every policy that was selected when it came.
+    pub parts: BTreeMap<String, Part>,
+    /// Credentials the same people could read.
+    pub by_hand: Vec<ByHand>,
+    /// Reports sent.
+    pub reports: u32,
+    /// When the last one was sent.
+    pub told_at: Option<Stamp>,
+    /// What it said, to see a change.
+    pub told: String,
+    /// Everything is accounted for since.
+    pub over: Option<Stamp>,
+    /// It was found at the start: rotations that answer it may be there already.
+    #[serde(skip)]
+    pub found: bool,
+}
+
+/// One policy of an order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The rotation that answers it.
+    pub rotation: Option<String>,
+    /// Why it is not begun.
+    pub waits: Option<String>,
+    /// What is to be said of it for good, once its rotation is over.
+    pub said: Option<PolicyReport>,
+    /// Being begun right now.
+    #[serde(skip)]
+    pub beginning: bool,
+    /// Not to be tried before.
+    #[serde(skip)]
+    pub not_before: Stamp,
+}
+
+/// An order was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmergencyTaken {
+    /// Its id, for `status --emergency`.
+    pub id: String,
+    /// Policies it holds.
+    pub policies: usize,
+    /// It joined an order that was open.
+    pub joined: bool,
+}
+
+impl Engine {
+    /// Orders an emergency for the selected policies. It is durable when this returns, and begins at once.
+    ///
+    /// # Errors
+    /// Nothing is selected, or the ledger did not take it; nothing has changed.
+    pub async fn emergency(
+        &self,
+        selector: &Selector,
+        order: EmergencyOrder,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<EmergencyTaken, String> {
+        let selected = self.selected(selector);
+        if selected.is_empty() {
+            return Err(String::from("the selection holds no policy: nothing was changed"));
+        }
+        let by_hand = self.by_hand(selector, &selected);
+        self.take(selected, order, actor, reason, by_hand).await
+    }
+
+    /// SIGUSR1: the configured emergency. Joins an order that is open. `None`: none is configured; nothing was changed, and that is told.
+    ///
+    /// # Errors
+    /// The ledger did not take it; nothing has changed.
+    pub async fn emergency_by_signal(&self) -> Result<Option<EmergencyTaken>, String> {
+        let shared = &self.shared;
+        let config = shared.config();
+        let actor = "signal:USR1";
+        let Some(table) = &config.emergency else {
+            let now = shared.clock.now();
+            let told = emergency_unset(&shared.environment(), actor, now);
+            let row = alert_row(&told.message, &[], &shared.channels(), now);
+            let history = vec![entry(now, None, actor, "emergency-refused", &serde_json::json!({ "why": "no [emergency]" }))];
+            let commit = Commit { alerts: vec![row], history, ..Commit::default() };
+            shared.ledger.commit(commit).await.map_err(|error| error.to_string())?;
+            shared.alerts_waiting();
+            return Ok(None);
+        };
+        let selector = Selector {
+            policies: table.policies.clone(),
+            tags: table.tags.clone(),
+            holders: table.holders.clone(),
+            providers: table.providers.clone(),
+            all: table.all,
+        };
+        let selected = self.selected(&selector);
+        let order = if table.deploy_first { EmergencyOrder::DeployFirst } else { EmergencyOrder::CutFirst };
+        let by_hand = self.by_hand(&selector, &selected);
+        let open = shared.with_emergencies(|runs| runs.values().rev().find(|run| run.over.is_none()).map(|run| run.id.clone()));
+        match open {
+            Some(id) => self.join(&id, selected, by_hand, actor).await.map(Some),
+            None => self.take(selected, order, actor, None, by_hand).await.map(Some),
+        }
+    }
+
+    async fn take(
+        &self,
+        selected: Vec<String>,
+        order: EmergencyOrder,
+        actor: &str,
+        reason: Option<&str>,
+        by_hand: Vec<ByHand>,
+    ) -> Result<EmergencyTaken, String> {
+        let now = self.shared.clock.now();
+        let run = Run {
+            id: format!("emg_{:013}_{}", now.0.max(0), ids::random_text(6)?),
+            at: now,
+            actor: actor.to_owned(),
+            reason: reason.map(ToOwned::to_owned),
+            order,
+            parts: selected.into_iter().map(|policy| (policy, Part::default())).collect(),
+            by_hand,
+            reports: 0,
+            told_at: None,
+            told: String::new(),
+            over: None,
+            found: false,
+        };
+        let taken = EmergencyTaken { id: run.id.clone(), policies: run.parts.len(), joined: false };
+        let facts = serde_json::json!({
+            "emergency": run.id, "order": order.label(), "reason": reason, "policies": run.parts.len(),
+        });
+        let history = vec![entry(now, None, actor, "emergency-ordered", &facts)];
+        self.keep(&run, history).await?;
+        self.shared.with_emergencies(|runs| runs.insert(run.id.clone(), run));
+        self.shared.emergency_ordered();
+        Ok(taken)
+    }
+
+    async fn join(&self, id: &str, selected: Vec<String>, by_hand: Vec<ByHand>, actor: &str) -> Result<EmergencyTaken, String> {
+        let now = self.shared.clock.now();
+        let Some(mut run) = self.shared.with_emergencies(|runs| runs.get(id).cloned()) else {
+            return Err(format!("the emergency {id} is over"));
+        };
+        for policy in selected {
+            run.parts.entry(policy).or_default();
+        }
+        for credential in by_hand {
+            if !run.by_hand.iter().any(|there| there.table == credential.table) {
+                run.by_hand.push(credential);
+            }
+        }
+        let taken = EmergencyTaken { id: id.to_owned(), policies: run.parts.len(), joined: true };
+        let facts = serde_json::json!({ "emergency": id, "policies": run.parts.len() });
+        self.keep(&run, vec![entry(now, None, actor, "emergency-joined", &facts)]).await?;
+        self.shared.with_emergencies(|runs| {
+            if let Some(there) = runs.get_mut(id) {
+                for (policy, part) in run.parts {
+                    there.parts.entry(policy).or_insert(part);
+                }
+                there.by_hand = run.by_hand;
+            }
+        });
+        self.shared.emergency_ordered();
+        Ok(taken)
+    }
+
+    /// Credentials of providers, stores and channels that the people could read whose keys are cut off: those that are named by the
+    /// order, otherwise the holders of the selected policies.
+    #[must_use]
+    pub fn by_hand(&self, selector: &Selector, selected: &[String]) -> Vec<ByHand> {
+        let config = self.shared.config();
+        let named: BTreeSet<&String> = if selector.holders.is_empty() {
+            selected.iter().filter_map(|name| config.policies.get(name)).flat_map(|policy| &policy.holders).collect()
+        } else {
+            selector.holders.iter().collect()
+        };
+        let providers = config.providers.iter().map(|(name, table)| (format!("provider.{name}"), &table.holders));
+        let stores = config.stores.iter().map(|(name, table)| (format!("store.{name}"), &table.holders));
+        let channels = config.notify.iter().map(|(name, table)| (format!("notify.{name}"), &table.holders));
+        let all = providers.chain(stores).chain(channels);
+        all.filter_map(|(table, holders)| {
+            let holders: Vec<String> = holders.iter().filter(|holder| named.contains(holder)).cloned().collect();
+            (!holders.is_empty()).then_some(ByHand { table, holders })
+        })
+        .collect()
+    }
+
+    /// The orders found in the ledger at the start.
+    pub(super) fn load_emergencies(&self, notes: &[(String, String)]) {
+        for (name, text) in notes.iter().filter(|(name, text)| name.starts_with(NOTE) && !text.is_empty()) {
+            match serde_json::from_str::<Run>(text) {
+                Ok(run) => {
+                    let run = Run { found: true, ..run };
+                    self.shared.with_emergencies(|runs| runs.insert(run.id.clone(), run));
+                }
+                Err(error) => error!(name, %error, "an emergency order in the ledger cannot be read"),
+            }
+        }
+    }
+
+    /// Makes an order durable, with what is told of it. Of those that are over, only the newest are kept.
+    pub(super) async fn keep(&self, run: &Run, history: Vec<HistoryEntry>) -> Result<(), String> {
+        let text = serde_json::to_string(run).map_err(|error| error.to_string())?;
+        let commit = Commit { notes: vec![(format!("{NOTE}{}", run.id), text)], history, ..Commit::default() };
+        self.shared.ledger.commit(commit).await.map_err(|error| error.to_string())
+    }
+
+    /// Answers the orders until the daemon ends.
+    pub(super) async fn emergencies(&self) {
+        let shared = &self.shared;
+        let mut progress = shared.progress();
+        while !shared.stopping() {
+            self.begin_all().await;
+            let next = self.report_all().await;
+            let open = shared.with_emergencies(|runs| runs.values().any(|run| run.over.is_none()));
+            let soon = shared.clock.now().plus(AGAIN);
+            tokio::select! {
+                () = shared.emergency() => {}
+                () = shared.clock.sleep_until(if open { soon.min(next) } else { Stamp::NEVER }) => {}
+                changed = progress.changed(), if open => if changed.is_ok() {
+                    // Many steps at once are looked at once.
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                },
+                () = shared.shutdown.cancelled() => {}
+            }
+        }
+    }
+
+    /// Begins what is not begun, as wide as it goes. The first are under way before the last are looked at.
+    async fn begin_all(&self) {
+        let now = self.shared.clock.now();
+        let waiting: Vec<(String, EmergencyOrder, Option<String>, String, Vec<String>)> = self.shared.with_emergencies(|runs| {
+            let open = runs.values_mut().filter(|run| run.over.is_none());
+            let wanted = open.map(|run| {
+                let due = run.parts.iter_mut().filter(|(_, part)| {
+                    part.rotation.is_none() && part.said.is_none() && !part.beginning && part.not_before <= now
+                });
+                let names = due.map(|(name, part)| {
+                    part.beginning = true;
+                    name.clone()
+                });
+                let names: Vec<String> = names.collect();
+                (run.id.clone(), run.order, run.reason.clone(), run.actor.clone(), names)
+            });
+            wanted.filter(|(.., names)| !names.is_empty()).collect()
+        });
+        for (run, order, reason, actor, names) in waiting {
+            for chunk in names.chunks(TOGETHER) {
+                let task = Beginning { engine: self.clone(), run: run.clone(), order, reason: reason.clone(), actor: actor.clone() };
+                task.begin(chunk).await;
+            }
+        }
+    }
+}
+
+/// A history entry that is about no single policy.
+pub(super) fn entry(at: Stamp, policy: Option<String>, actor: &str, kind: &str, facts: &serde_json::Value) -> HistoryEntry {
+    HistoryEntry { at, policy, rotation: None, actor: actor.to_owned(), kind: kind.to_owned(), facts: facts.to_string() }
+}
+
+/// Begins policies of one order.
+#[derive(Clone)]
+struct Beginning {
+    engine: Engine,
+    run: String,
+    order: EmergencyOrder,
+    reason: Option<String>,
+    actor: String,
+}
+
+impl Beginning {
+    async fn begin(&self, names: &[String]) {
+        let shared = &self.engine.shared;
+        let rows = match shared.ledger.keys_of(names).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                warn!(%error, "the keys of an emergency's policies could not be read: those in use are cut off all the same");
+                Vec::new()
+            }
+        };
+        let _one = shared.policy_lock.lock().await;
+        let mut tasks = JoinSet::new();
+        for name in names {
+            let (task, name) = (self.clone(), name.clone());
+            let (known, gone) = living(&rows, &name, shared.policy_state(&name).as_ref());
+            tasks.spawn(async move {
+                match task.answering(&name).await {
+                    Some(rotation) => task.begun(&name, Ok(rotation)),
+                    // Whoever waits for an order that waits for a call must not keep the others waiting.
+                    None if shared_has_open(&task.engine, &name) => {
+                        tokio::spawn(async move {
+                            let result = task.order_open(&name, known, gone).await;
+                            task.begun(&name, result);
+                        });
+                    }
+                    None => {
+                        let order = Order::Emergency(task.order, known);
+                        let opening = Opening {
+                            actor: task.actor.clone(),
+                            reason: task.reason.clone(),
+                            scheduled: false,
+                            emergency: Some((order, task.run.clone(), gone)),
+                        };
+                        let result = task.engine.open_locked(&name, opening).await;
+                        task.begun(&name, result);
+                    }
+                }
+            });
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// The rotation that answers this order already: after a restart, or by a join.
+    async fn answering(&self, name: &str) -> Option<String> {
+        let shared = &self.engine.shared;
+        let answers = |record: &Record| record.answers.contains(&self.run) && !finished_only(record);
+        if let Some(view) = shared.view(name)
+            && answers(&view.record)
+        {
+            return Some(view.rotation);
+        }
+        let found = shared.with_emergencies(|runs| runs.get(&self.run).is_some_and(|run| run.found));
+        let last = shared.policy_state(name).and_then(|state| state.rotation).filter(|_| found)?;
+        let row = shared.ledger.rotation(&last).await.ok()??;
+        let record: Record = serde_json::from_str(&row.state).ok()?;
+        answers(&record).then_some(last)
+    }
+
+    /// Gives the order to the rotation under way.
+    async fn order_open(&self, name: &str, known: Vec<Cut>, gone: Vec<KeyRecord>) -> Result<String, String> {
+        let shared = &self.engine.shared;
+        let view = shared.view(name).filter(|view| view.record.machine.phase != Phase::Closed);
+        let Some(view) = view else { return Err(String::from("its rotation cannot go on: see the log")) };
+        if let Some(earlier) = queued_behind(&view) {
+            return Err(earlier);
+        }
+        let inbox = shared.inbox(name).ok_or("its rotation has just ended")?;
+        let (reply, answer) = oneshot::channel();
+        let ordered = Ordered {
+            order: Order::Emergency(self.order, known),
+            actor: self.actor.clone(),
+            reason: self.reason.clone(),
+            plan: None,
+            adopt: false,
+            emergency: Some((self.run.clone(), gone)),
+            reply,
+        };
+        inbox.send(ordered).await.map_err(|_| "its rotation has just ended")?;
+        answer.await.map_err(|_| "its rotation has just ended")??;
+        Ok(view.rotation)
+    }
+
+    fn begun(&self, name: &str, result: Result<String, String>) {
+        let again = self.engine.shared.clock.now().plus(AGAIN);
+        self.engine.shared.with_emergencies(|runs| {
+            let Some(part) = runs.get_mut(&self.run).and_then(|run| run.parts.get_mut(name)) else { return };
+            part.beginning = false;
+            match result {
+                Ok(rotation) => *part = Part { rotation: Some(rotation), ..Part::default() },
+                Err(why) => {
+                    part.waits = Some(why);
+                    part.not_before = again;
+                }
+            }
+        });
+    }
+}
+
+/// A rotation that is finished for an order only: the key it made is replaced in its turn once it is closed.
+fn finished_only(record: &Record) -> bool {
+    record.machine.phase == Phase::Closed && record.machine.emergency.as_ref().is_some_and(|emergency| emergency.staged)
+}
+
+fn shared_has_open(engine: &Engine, name: &str) -> bool {
+    engine.open_rotation_of(name).is_some()
+}
+
+/// Why an order waits: the rotation answers an earlier one, and its new key is on its way into use.
+fn queued_behind(view: &View) -> Option<String> {
+    let machine = &view.record.machine;
+    let arrived = matches!(machine.phase, Phase::Observe | Phase::Settle | Phase::Retire) || machine.held.is_some();
+    (machine.emergency.is_some() && machine.is_written() && !arrived)
+        .then(|| format!("queued behind rotation {}, which answers an earlier order and is in {}", view.rotation, machine.phase.label()))
+}
+
+/// The keys of a policy that the ledger does not know to be dead, the one in use included.
+fn living(rows: &[KeyRow], policy: &str, state: Option<&PolicyState>) -> (Vec<Cut>, Vec<KeyRecord>) {
+    let known = rows.iter().filter(|row| row.policy == policy);
+    let known = known.filter_map(|row| serde_json::from_str::<KnownKey>(&row.state).ok().map(|known| (known, &row.fingerprint)));
+    let mut cuts = Vec::new();
+    let mut records = Vec::new();
+    for (known, print) in known.filter(|(known, _)| known.dead.is_none()) {
+        let key = Key { id: known.key.id.clone(), fingerprint: print.clone(), expires_at: known.key.expires_at };
+        cuts.push(Cut::new(key, known.ours));
+        records.push(known.key);
+    }
+    if let Some((current, ours)) = state.and_then(|state| state.current.as_ref().map(|key| (key, state.ours))) {
+        let print = current.fingerprint.as_ref().map(|print| print.0.clone()).unwrap_or_default();
+        let key = Key { id: current.id.clone(), fingerprint: print, expires_at: current.expires_at };
+        match cuts.iter_mut().find(|cut| cut.is(&key)) {
+            Some(cut) => cut.ours |= ours,
+            None => {
+                cuts.push(Cut::new(key, ours));
+                records.push(current.clone());
+            }
+        }
+    }
+    (cuts, records)
+}
+
+/// How many orders that are over are kept.
+pub(super) const fn kept() -> usize {
+    KEPT
+}
