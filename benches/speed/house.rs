@@ -52,14 +52,14 @@ impl House {
         let dir = self.dir.path().display();
         let mut text = format!(
             "[daemon]\nname = \"bench\"\nledger = \"sqlite:{dir}/ledger.db\"\nseal = {{ file = \"{dir}/seal\" }}\nlisten = \"\"\n\
-             control = \"{dir}/control.sock\"\nmax_starts_per_hour = 1000000\nmax_in_flight = 256\n\
+             control = \"{dir}/control.sock\"\nmax_starts_per_hour = 1000000\n\
              [notify.ops]\nkind = \"webhook\"\nrequest = \"POST http://{address}/alert\"\n\
              [store.kv]\nkind = \"vault\"\naddress = \"http://{address}\"\nauth = {{ method = \"token\", token = {{ file = \"{dir}/token\" }} }}\n\
-             [store.env]\nkind = \"file\"\nroot = \"{dir}\"\n[defaults]\ncadence = \"1y\"\nquiet = \"1m\"\n",
+             [store.env]\nkind = \"file\"\nroot = \"{dir}\"\n[defaults]\ncadence = \"1y\"\nquiet = \"1s\"\n",
             address = town.address,
         );
         std::fs::write(self.path("token"), "bench-token").expect("written");
-        let definition = if town.sort() == Sort::Overlap { "plana" } else { "wrapd-api-key" };
+        let definition = if town.sort() == Sort::Overlap { "quick-plana" } else { "wrapd-api-key" };
         for (n, url) in town.accounts.iter().enumerate() {
             std::fs::write(self.path(&format!("session{n}")), town.session(n).expose()).expect("written");
             write!(text, "[provider.it{n}]\ndefinition = \"{definition}\"\nbase_url = \"{url}\"\ncredential = {{ file = \"{dir}/session{n}\" }}\n")
@@ -85,7 +85,7 @@ impl House {
             "[policy.p{n}]\nprovider = \"it{}\"\n{params}adopt = {{ id = \"{id}\" }}\n\
              [[policy.p{n}.target]]\nstore = \"{store}\"\npath = \"{path}\"\nfields = {{ KEY = \"{{{{ new.secret }}}}\" }}\n\
              [[policy.p{n}.redeploy]]\nkind = \"http\"\nrequest = \"POST http://{address}/deploy/{n}\"\ntimeout = \"2m\"\n\
-             [[policy.p{n}.verify]]\nkind = \"consumer\"\nrequest = \"GET http://{address}/health/{n}\"\nfingerprint = \"/fingerprint\"\nevery = \"1m\"\n",
+             [[policy.p{n}.verify]]\nkind = \"consumer\"\nrequest = \"GET http://{address}/health/{n}\"\nfingerprint = \"/fingerprint\"\nevery = \"5s\"\n",
             n / OF_ACCOUNT,
             address = town.address,
         )
@@ -102,10 +102,17 @@ impl House {
         )
     }
 
-    /// The catalogue that ships.
+    /// The catalogue that ships, and PLANA without the lags that would be all a run waits for.
     pub fn catalog(&self) -> Catalog {
+        let quick = include_str!("../../plugins/providers/plana.toml")
+            .replace("name      = \"plana\"", "name = \"quick-plana\"")
+            .replace("granularity = \"1m\", lag = \"1m\"", "granularity = \"1s\", lag = \"1s\"")
+            .replace("settle    = \"30s\"", "settle = \"1s\"");
+        let definitions = self.path("definitions");
+        std::fs::create_dir_all(&definitions).expect("a directory");
+        std::fs::write(definitions.join("quick-plana.toml"), quick).expect("written");
         let around = Surroundings { references: Arc::new(References::from_environment()), clock: self.time() };
-        Catalog::open(around, Path::new("/nonexistent/definitions")).expect("the shipped definitions")
+        Catalog::open(around, &definitions).expect("the shipped definitions and one more")
     }
 
     /// Reads the configuration.

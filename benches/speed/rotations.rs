@@ -11,8 +11,8 @@ use crate::measure::{Mark, Passed, millis, seconds};
 use crate::report::Row;
 use crate::town::{Keep, Sort, Town};
 
-/// How many times as fast the clock runs: what a rotation waits for by plan (quiet, lags, settling) is a third of a second then.
-const SPEED: u32 = 600;
+/// How many times as fast the clock runs: what a rotation waits for by plan (quiet, lags, settling) is half a second then.
+const SPEED: u32 = 10;
 /// Calls and commits that wait together where a floor is measured.
 const AT_ONCE: usize = 64;
 

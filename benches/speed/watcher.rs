@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use cutover_api::Secret;
-use cutover_ledger::{Commit, CommitError, DeliveryRow, HistoryQuery, HistoryRow, Ledger, Loaded, RotationRow, SqliteLedger};
+use cutover_ledger::{Commit, CommitError, DeliveryRow, HistoryQuery, HistoryRow, KeyRow, Ledger, Loaded, RotationRow, SqliteLedger};
 use tokio::sync::watch;
 
 /// Passes everything through and counts it.
@@ -74,6 +74,10 @@ impl Ledger for Watcher {
 
     async fn rotation(&self, id: &str) -> Result<Option<RotationRow>, CommitError> {
         self.read().rotation(id).await
+    }
+
+    async fn keys_of(&self, policies: &[String]) -> Result<Vec<KeyRow>, CommitError> {
+        self.read().keys_of(policies).await
     }
 
     async fn unseal(&self, rotation: &str, slot: &str) -> Result<Option<Secret>, CommitError> {

@@ -33,6 +33,9 @@ impl<T> Meanwhile<T> {
 impl Runner {
     /// Makes the call that is due: guard, intent, call, outcome.
     pub(super) async fn call(&mut self, effect: Effect) -> Result<(), Stop> {
+        if effect == Effect::Survey && self.start.is_none() && !self.start().await? {
+            return Ok(());
+        }
         let shared = Arc::clone(&self.shared);
         // A hook may take minutes and is bounded by the gate: it takes no call's place. Places are waited for before the intent: from
         // its deadline on a call must not land any more.
@@ -83,9 +86,27 @@ impl Runner {
             Effect::Hook { hook, leg, .. } => self.hook(*hook, *leg, tried).await?,
             _ => self.perform(effect.clone()).await?,
         };
+        if matches!(effect, Effect::Mint | Effect::Replay) {
+            self.start = None;
+        }
         match landed {
             Meanwhile::Done(landed) => self.step(landed).await,
             Meanwhile::Overruled => Ok(()),
+        }
+    }
+
+    /// Waits for its places among those that start; whoever has them goes on to the mint before the survey is stale. `false`: an
+    /// emergency came instead.
+    async fn start(&mut self) -> Result<bool, Stop> {
+        let (account, all) = (Arc::clone(&self.plugins.account.starts), Arc::clone(&self.shared.starts));
+        let both = async move { Some([account.acquire_owned().await.ok()?, all.acquire_owned().await.ok()?]) };
+        match self.meanwhile(both).await? {
+            Meanwhile::Overruled => Ok(false),
+            Meanwhile::Done(None) => Err(Stop::Shutdown),
+            Meanwhile::Done(places) => {
+                self.start = places;
+                Ok(true)
+            }
         }
     }
 

@@ -322,7 +322,7 @@ impl Beginning {
                 Vec::new()
             }
         };
-        let _one = shared.policy_lock.lock().await;
+        let _all = shared.every_turn().await;
         let mut tasks = JoinSet::new();
         for name in names {
             let (task, name) = (self.clone(), name.clone());

@@ -17,6 +17,9 @@ pub struct AccountLine {
     pub provider: Box<dyn Provider>,
     /// Calls it takes at once.
     pub limit: Arc<Semaphore>,
+    /// Rotations between their survey and their mint: no more than get there while the survey holds. Without it, ten thousand that are due
+    /// at once would survey in turn until the first survey is stale, and never mint.
+    pub starts: Arc<Semaphore>,
     paused_until: AtomicI64,
 }
 
@@ -55,10 +58,15 @@ pub struct Workshop {
 /// Calls an account takes at once where its table sets no limit.
 const ACCOUNT_LIMIT: usize = 16;
 
+/// Starts at a time for each call at a time: most of what a survey looks at is not the provider.
+const STARTS: usize = 4;
+
 impl Workshop {
     /// A workshop of this catalogue.
     #[must_use]
     pub fn new(catalog: Catalog) -> Self {
+        // A new configuration also means: look at the system's CAs again.
+        cutover_http_step::Http::forget_system();
         Self { catalog, accounts: Mutex::default(), stores: Mutex::default() }
     }
 
@@ -99,7 +107,12 @@ impl Workshop {
             self.catalog.account(&account.definition_name, &account.definition, reader)
         })?;
         let limit = provider.max_in_flight().unwrap_or(ACCOUNT_LIMIT).max(1);
-        let line = Arc::new(AccountLine { provider, limit: Arc::new(Semaphore::new(limit)), paused_until: AtomicI64::new(0) });
+        let line = Arc::new(AccountLine {
+            provider,
+            limit: Arc::new(Semaphore::new(limit)),
+            starts: Arc::new(Semaphore::new(limit.saturating_mul(STARTS))),
+            paused_until: AtomicI64::new(0),
+        });
         accounts.insert(key, Arc::clone(&line));
         Ok(line)
     }

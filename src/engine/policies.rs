@@ -65,7 +65,7 @@ fn edited(policy: &Policy, state: &PolicyState, now: Stamp) -> PolicyState {
 /// # Errors
 /// The ledger did not take it.
 pub async fn reconcile(shared: &Shared, config: &Config) -> Result<Vec<String>, String> {
-    let _one = shared.policy_lock.lock().await;
+    let _all = shared.every_turn().await;
     let now = shared.clock.now();
     let states = shared.policy_states();
     let known: Vec<(String, String)> = states.iter().map(|(name, state)| (name.clone(), state.identity.clone())).collect();
@@ -142,33 +142,20 @@ pub enum Call {
 
 /// The policies that are due, and when the next one is.
 pub fn due(shared: &Shared, config: &Config, now: Stamp) -> (Vec<(String, Call)>, Stamp) {
-    let mut calls = Vec::new();
-    let mut next = Stamp::NEVER;
-    let under_way = shared.under_way();
-    shared.with_policy_states(|states| {
-        for (name, state) in states {
-            let Some(at) = state.due else { continue };
-            if at.1 > now {
-                next = next.min(at.1);
-                continue;
-            }
-            let Some(policy) = config.policies.get(name) else { continue };
-            if under_way.contains(name) {
-                continue;
-            }
-            let dates = timetable(policy, state);
-            if dates.missed(date(at), timestamp(now)) && state.overdue_told != Some(at.0) {
-                let caught = dates.catch_up(date(at), timestamp(now)).map(pair);
-                calls.push((
-                    name.clone(),
-                    Call::Missed(Box::new(PolicyState { due: caught, overdue_told: Some(at.0), ..state.clone() })),
-                ));
-            } else {
-                calls.push((name.clone(), Call::Start));
-            }
+    let (names, next) = shared.dates(now);
+    let call = |name: &str| {
+        let policy = config.policies.get(name)?;
+        let state = shared.policy_state(name).filter(|_| !shared.is_under_way(name))?;
+        let at = state.due?;
+        let dates = timetable(policy, &state);
+        if dates.missed(date(at), timestamp(now)) && state.overdue_told != Some(at.0) {
+            let caught = dates.catch_up(date(at), timestamp(now)).map(pair);
+            return Some(Call::Missed(Box::new(PolicyState { due: caught, overdue_told: Some(at.0), ..state.clone() })));
         }
-    });
-    (calls, next)
+        Some(Call::Start)
+    };
+    let calls = names.iter().filter_map(|name| Some((name.to_string(), call(name)?)));
+    (calls.collect(), next)
 }
 
 /// Tells that a date was missed, and moves it; both in one commit.
@@ -176,7 +163,7 @@ pub fn due(shared: &Shared, config: &Config, now: Stamp) -> (Vec<(String, Call)>
 /// # Errors
 /// The ledger did not take it.
 pub async fn missed(shared: &Shared, policy: &Policy, state: PolicyState, was: Option<(Stamp, Stamp)>) -> Result<(), String> {
-    let _one = shared.policy_lock.lock().await;
+    let _one = shared.policy_turn(&policy.name).await;
     // What was decided on may have been started or edited meanwhile.
     let Some(present) = shared.policy_state(&policy.name).filter(|present| present.due == was) else { return Ok(()) };
     let state = PolicyState { due: state.due, overdue_told: state.overdue_told, ..present };

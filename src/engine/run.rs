@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cutover_api::Stamp;
 use cutover_machine::event::Order;
 use cutover_machine::{Due, Event, Fact, Now, due};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tracing::warn;
 
 use super::effects::{Landed, Learn};
@@ -51,7 +51,11 @@ pub struct Runner {
     pub(super) rev: u64,
     pub(super) record: Arc<Record>,
     pub(super) snapshot: Arc<Snapshot>,
+    /// The plan as the ledger has it; `None` = not known: it is written with the next step.
+    pub(super) kept: Option<Arc<Snapshot>>,
     pub(super) plugins: Arc<Plugins>,
+    /// Its places among those that start, from the survey to the mint.
+    pub(super) start: Option<[OwnedSemaphorePermit; 2]>,
     pub(super) values: Arc<Values>,
     pub(super) inbox: mpsc::Receiver<Ordered>,
     pub(super) actor: String,
@@ -59,11 +63,11 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// A runner for a rotation as it stands in the ledger.
+    /// A runner for a rotation as it stands in the ledger; where something of it is sealed, [`Runner::open_values`] comes next.
     ///
     /// # Errors
-    /// The sealed values do not open, or its plugins cannot be built.
-    pub async fn open(
+    /// Its plugins cannot be built.
+    pub fn open(
         shared: Arc<Shared>,
         id: String,
         rev: u64,
@@ -72,24 +76,26 @@ impl Runner {
         inbox: mpsc::Receiver<Ordered>,
     ) -> Result<Self, String> {
         let plugins = shared.workshop().build(&snapshot)?;
-        let mut runner = Self {
+        let snapshot = Arc::new(snapshot);
+        Ok(Self {
             policy: snapshot.policy.clone(),
             actor: record.actor.clone(),
             shared,
             id,
             rev,
             record: Arc::new(record),
-            snapshot: Arc::new(snapshot),
+            kept: Some(Arc::clone(&snapshot)),
+            snapshot,
             plugins: Arc::new(plugins),
+            start: None,
             values: Arc::new(Values::default()),
             inbox,
             parked: None,
-        };
-        runner.open_values().await?;
-        Ok(runner)
+        })
     }
 
-    pub(super) async fn open_values(&mut self) -> Result<(), String> {
+    /// The parts of a key, beside the key itself, that are sealed by name.
+    pub(super) fn sealed_names(&self) -> Vec<String> {
         let outputs = self.plugins.account.provider.outputs();
         let mut names: Vec<String> = outputs.into_iter().filter(|(_, secret)| *secret).map(|(name, _)| name).collect();
         // Parts of the key in use are sealed by name too, as they stood in the targets.
@@ -97,6 +103,15 @@ impl Runner {
         names.sort();
         names.dedup();
         names.retain(|name| name != "secret");
+        names
+    }
+
+    /// Reads the sealed values.
+    ///
+    /// # Errors
+    /// They do not open.
+    pub(super) async fn open_values(&mut self) -> Result<(), String> {
+        let names = self.sealed_names();
         let values = Values::open(self.shared.ledger.as_ref(), &self.id, &names).await.map_err(|error| error.to_string())?;
         self.values = Arc::new(values);
         Ok(())
@@ -107,6 +122,8 @@ impl Runner {
     /// # Errors
     /// Why it stops.
     pub async fn restarted(&mut self) -> Result<(), Stop> {
+        // What stands in the ledger may be of an older version, or bear an older name.
+        self.kept = None;
         self.step(Event::Restarted.into()).await
     }
 
@@ -147,6 +164,7 @@ impl Runner {
     }
 
     pub(super) async fn wait(&mut self, until: Stamp) -> Result<(), Stop> {
+        self.start = None;
         let shared = Arc::clone(&self.shared);
         tokio::select! {
             () = shared.clock.sleep_until(until) => Ok(()),

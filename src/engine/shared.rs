@@ -1,6 +1,7 @@
 //! What every rotation shares: configuration, ledger, clock, channels, what is known of the policies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -34,6 +35,61 @@ pub struct View {
     pub snapshot: Arc<Snapshot>,
 }
 
+/// What is known of every policy, and in what order they are due.
+#[derive(Default)]
+struct Policies {
+    states: BTreeMap<Arc<str>, PolicyState>,
+    dates: BTreeSet<(Stamp, Arc<str>)>,
+}
+
+impl Policies {
+    fn remove(&mut self, policy: &str) -> Option<PolicyState> {
+        let (name, state) = self.states.remove_entry(policy)?;
+        if let Some((_, at)) = state.due {
+            self.dates.remove(&(at, name));
+        }
+        Some(state)
+    }
+
+    fn put(&mut self, policy: &str, state: PolicyState) {
+        let name = match self.states.get_key_value(policy) {
+            Some((name, before)) => {
+                let name = Arc::clone(name);
+                if let Some((_, at)) = before.due {
+                    self.dates.remove(&(at, Arc::clone(&name)));
+                }
+                name
+            }
+            None => Arc::from(policy),
+        };
+        if let Some((_, at)) = state.due {
+            self.dates.insert((at, Arc::clone(&name)));
+        }
+        self.states.insert(name, state);
+    }
+}
+
+/// Policies that share a turn by chance wait for each other: few enough to cost nothing, many enough that it is rare.
+const TURNS: usize = 256;
+
+/// Who may read, change and write the state of which policy.
+struct Turns {
+    all: tokio::sync::RwLock<()>,
+    one: Vec<tokio::sync::Mutex<()>>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self { all: tokio::sync::RwLock::default(), one: std::iter::repeat_with(tokio::sync::Mutex::default).take(TURNS).collect() }
+    }
+}
+
+/// A turn; it ends when this is dropped.
+pub struct Turn<'a> {
+    _all: tokio::sync::RwLockReadGuard<'a, ()>,
+    _one: tokio::sync::MutexGuard<'a, ()>,
+}
+
 /// What every rotation shares.
 pub struct Shared {
     config: RwLock<Arc<Config>>,
@@ -45,18 +101,19 @@ pub struct Shared {
     pub clock: Arc<dyn EngineClock>,
     /// Calls under way.
     pub in_flight: Semaphore,
+    /// Rotations between their survey and their mint, as [`super::plugins::AccountLine::starts`] for one account.
+    pub starts: Arc<Semaphore>,
     /// Equal hooks.
     pub gate: Gate,
     /// The daemon ends.
     pub shutdown: CancellationToken,
-    policies: Mutex<BTreeMap<String, PolicyState>>,
+    policies: Mutex<Policies>,
     known: Mutex<BTreeMap<String, Vec<String>>>,
     views: Mutex<BTreeMap<String, View>>,
     inboxes: Mutex<BTreeMap<String, mpsc::Sender<Ordered>>>,
     names: Mutex<BTreeMap<String, String>>,
     stuck: Mutex<BTreeMap<String, String>>,
-    /// Held while a policy's state is read, changed and written, or a rotation is opened: one at a time.
-    pub policy_lock: tokio::sync::Mutex<()>,
+    turns: Turns,
     sane: AtomicI64,
     frozen: AtomicBool,
     thaw: AtomicBool,
@@ -85,6 +142,7 @@ impl Shared {
         let sane = AtomicI64::new(clock.now().0.saturating_sub(clock.boot().0));
         Self {
             in_flight: Semaphore::new(config.daemon.max_in_flight.max(1)),
+            starts: Arc::new(Semaphore::new(config.daemon.max_in_flight.max(1))),
             config: RwLock::new(config),
             workshop: RwLock::new(Arc::new(workshop)),
             channels: RwLock::new(channels),
@@ -98,7 +156,7 @@ impl Shared {
             inboxes: Mutex::default(),
             names: Mutex::default(),
             stuck: Mutex::default(),
-            policy_lock: tokio::sync::Mutex::default(),
+            turns: Turns::default(),
             sane,
             frozen: AtomicBool::new(false),
             thaw: AtomicBool::new(false),
@@ -259,26 +317,54 @@ impl Shared {
         self.progress.subscribe()
     }
 
+    /// Waits for the turn of a policy: held while its state is read, changed and written, or a rotation of it is opened, one at a time.
+    pub async fn policy_turn(&self, policy: &str) -> Turn<'_> {
+        let mut hash = DefaultHasher::new();
+        policy.hash(&mut hash);
+        let place = usize::try_from(hash.finish() % TURNS as u64).unwrap_or(0);
+        let all = self.turns.all.read().await;
+        Turn { _all: all, _one: self.turns.one[place].lock().await }
+    }
+
+    /// Waits for the turn of every policy at once.
+    pub async fn every_turn(&self) -> tokio::sync::RwLockWriteGuard<'_, ()> {
+        self.turns.all.write().await
+    }
+
     /// A policy's state.
     #[must_use]
     pub fn policy_state(&self, policy: &str) -> Option<PolicyState> {
-        lock(&self.policies).get(policy).cloned()
+        lock(&self.policies).states.get(policy).cloned()
     }
 
     /// Every policy's state.
     #[must_use]
     pub fn policy_states(&self) -> BTreeMap<String, PolicyState> {
-        lock(&self.policies).clone()
+        lock(&self.policies).states.iter().map(|(name, state)| (name.to_string(), state.clone())).collect()
     }
 
     /// Looks at every policy's state without copying it.
-    pub fn with_policy_states<T>(&self, look: impl FnOnce(&BTreeMap<String, PolicyState>) -> T) -> T {
-        look(&lock(&self.policies))
+    pub fn with_policy_states<T>(&self, look: impl FnOnce(&BTreeMap<Arc<str>, PolicyState>) -> T) -> T {
+        look(&lock(&self.policies).states)
+    }
+
+    /// The policies whose date is not after `now`, the eldest date first, and when the next one after it is.
+    #[must_use]
+    pub fn dates(&self, now: Stamp) -> (Vec<Arc<str>>, Stamp) {
+        let policies = lock(&self.policies);
+        let mut due = Vec::new();
+        for (at, name) in &policies.dates {
+            if *at > now {
+                return (due, *at);
+            }
+            due.push(Arc::clone(name));
+        }
+        (due, Stamp::NEVER)
     }
 
     /// Keeps a policy's state in memory; the ledger has it already.
     pub fn put_policy_state(&self, policy: &str, state: PolicyState) {
-        lock(&self.policies).insert(policy.to_owned(), state);
+        lock(&self.policies).put(policy, state);
     }
 
     /// A policy is known under another name from now on.
@@ -372,11 +458,9 @@ impl Shared {
         lock(&self.inboxes).insert(policy.to_owned(), inbox);
     }
 
-    /// The policies with a rotation under way.
+    /// Whether a policy has a rotation under way.
     #[must_use]
-    pub fn under_way(&self) -> Vec<String> {
-        let inboxes = lock(&self.inboxes);
-        let open = inboxes.iter().filter(|(_, inbox)| !inbox.is_closed()).map(|(policy, _)| policy.clone());
-        open.chain(lock(&self.stuck).keys().cloned()).collect()
+    pub fn is_under_way(&self, policy: &str) -> bool {
+        self.inbox(policy).is_some() || self.stuck_rotation(policy).is_some()
     }
 }

@@ -115,9 +115,11 @@ impl Engine {
     #[must_use]
     pub fn status(&self, selector: &Selector) -> Vec<PolicyStatus> {
         let config = self.shared.config();
-        let states = self.shared.policy_states();
+        let gone: Vec<String> = self.shared.with_policy_states(|states| {
+            states.keys().filter(|name| !config.policies.contains_key(&***name)).map(ToString::to_string).collect()
+        });
         let mut names: Vec<&String> = config.policies.keys().collect();
-        names.extend(states.keys().filter(|name| !config.policies.contains_key(*name) && self.shared.inbox(name).is_some()));
+        names.extend(gone.iter().filter(|name| self.shared.inbox(name).is_some()));
         let wanted = |name: &str| match config.policies.get(name) {
             Some(policy) => selector.is_empty() || selector.selects(policy, &config),
             None => selector.is_empty() || selector.all || selector.policies.iter().any(|one| one == name),
