@@ -17,6 +17,8 @@ use crate::watcher::Watcher;
 pub struct House {
     dir: tempfile::TempDir,
     seal: Secret,
+    /// `max_in_flight`.
+    pub in_flight: usize,
     /// The clock of everything.
     pub clock: Arc<WallClock>,
 }
@@ -34,7 +36,7 @@ impl House {
     /// A house on the disk that this project is built on.
     pub fn new(clock: Arc<WallClock>) -> Self {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
-        Self { dir, seal: SealKeys::generate().expect("a key"), clock }
+        Self { dir, seal: SealKeys::generate().expect("a key"), in_flight: 64, clock }
     }
 
     /// A place in it.
@@ -52,11 +54,12 @@ impl House {
         let dir = self.dir.path().display();
         let mut text = format!(
             "[daemon]\nname = \"bench\"\nledger = \"sqlite:{dir}/ledger.db\"\nseal = {{ file = \"{dir}/seal\" }}\nlisten = \"\"\n\
-             control = \"{dir}/control.sock\"\nmax_starts_per_hour = 1000000\n\
+             control = \"{dir}/control.sock\"\nmax_starts_per_hour = 1000000\nmax_in_flight = {in_flight}\n\
              [notify.ops]\nkind = \"webhook\"\nrequest = \"POST http://{address}/alert\"\n\
              [store.kv]\nkind = \"vault\"\naddress = \"http://{address}\"\nauth = {{ method = \"token\", token = {{ file = \"{dir}/token\" }} }}\n\
              [store.env]\nkind = \"file\"\nroot = \"{dir}\"\n[defaults]\ncadence = \"1y\"\nquiet = \"1s\"\n",
             address = town.address,
+            in_flight = self.in_flight,
         );
         std::fs::write(self.path("token"), "bench-token").expect("written");
         let definition = if town.sort() == Sort::Overlap { "quick-plana" } else { "wrapd-api-key" };

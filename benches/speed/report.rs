@@ -62,7 +62,7 @@ pub fn hand_over(rows: &[Row]) {
 /// Runs one part in a process of its own.
 pub fn in_a_process(part: &str, wanted: &Wanted) -> Vec<Row> {
     let me = std::env::current_exe().expect("this program has a path");
-    let run = Command::new(me).args(wanted.args()).args(["--part", part]).stderr(Stdio::inherit()).output();
+    let run = Command::new(me).args(wanted.args()).args(["--bench", "--part", part]).stderr(Stdio::inherit()).output();
     let output = run.expect("this program starts");
     assert!(output.status.success(), "part {part} failed: {}", output.status);
     let text = String::from_utf8(output.stdout).expect("rows are text");

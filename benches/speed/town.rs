@@ -12,7 +12,7 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use cutover_api::{Clock, Secret};
+use cutover_api::{Clock, Secret, Stamp};
 use cutover_fake::{Plana, Wrapd};
 use serde_json::{Value, json};
 
@@ -129,6 +129,23 @@ impl Town {
         (id, key)
     }
 
+    /// Whether the provider still accepts this key of application `n`.
+    pub fn accepts(&self, n: usize, key: &Secret) -> bool {
+        match &self.doubles[n / OF_ACCOUNT] {
+            Double::Plana(plana) => plana.accepts(key),
+            Double::Wrapd(wrapd) => wrapd.accepts(key),
+        }
+    }
+
+    /// When the first call came to any provider, by the clock of all.
+    pub fn first_provider_call(&self) -> Option<Stamp> {
+        let first = |double: &Double| match double {
+            Double::Plana(plana) => plana.log().first().map(|call| call.at),
+            Double::Wrapd(wrapd) => wrapd.log().first().map(|call| call.at),
+        };
+        self.doubles.iter().filter_map(first).min()
+    }
+
     /// The applications read their keys from files in `dir`.
     pub fn files(&self, dir: PathBuf) {
         self.desk.files.set(dir).expect("said once");
@@ -154,13 +171,7 @@ impl Town {
     /// Whether the key that stands in the store for application `n` is accepted, and that it is not the one it began with.
     pub fn has_new(&self, n: usize, old: &Secret) -> bool {
         let now = self.desk.key_of(n).map(Secret::new);
-        now.is_some_and(|now| {
-            let accepted = match &self.doubles[n / OF_ACCOUNT] {
-                Double::Plana(plana) => plana.accepts(&now),
-                Double::Wrapd(wrapd) => wrapd.accepts(&now),
-            };
-            accepted && !now.same_as(old)
-        })
+        now.is_some_and(|now| !now.same_as(old) && self.accepts(n, &now))
     }
 
     /// When the key of application `n` was first read in the store, in microseconds since 1970.

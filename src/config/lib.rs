@@ -7,6 +7,7 @@ mod built;
 mod clear;
 mod difference;
 mod include;
+mod kept;
 mod layers;
 mod load;
 mod policy;
@@ -26,6 +27,7 @@ use cutover_api::{
 use cutover_machine::plan::VerifyKind;
 
 pub use difference::{difference, renames};
+pub use kept::Kept;
 pub use load::{load, parse};
 
 /// Finds the plugins by kind and lets them read their tables. The catalogue is one.
@@ -210,7 +212,7 @@ pub struct HookTable {
     /// May be run again after an unknown start.
     pub repeatable: bool,
     /// Its table.
-    pub table: Table,
+    pub table: Kept,
 }
 
 /// `[[policy.x.verify]]`.
@@ -227,7 +229,7 @@ pub struct VerifyTable {
     /// The targets it covers, as `store:path`; empty = all.
     pub covers: Vec<String>,
     /// Its table.
-    pub table: Table,
+    pub table: Kept,
 }
 
 impl Policy {

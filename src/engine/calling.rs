@@ -33,7 +33,9 @@ impl<T> Meanwhile<T> {
 impl Runner {
     /// Makes the call that is due: guard, intent, call, outcome.
     pub(super) async fn call(&mut self, effect: Effect) -> Result<(), Stop> {
-        if effect == Effect::Survey && self.start.is_none() && !self.start().await? {
+        // An emergency waits for nobody.
+        let queues = effect == Effect::Survey && self.record.machine.emergency.is_none();
+        if queues && self.start.is_none() && !self.start().await? {
             return Ok(());
         }
         let shared = Arc::clone(&self.shared);
@@ -159,7 +161,7 @@ impl Runner {
         let policy = self.policy.clone();
         let job = async move {
             let state = shared.policy_state(&policy);
-            let current = state.as_ref().and_then(|state| state.current.as_ref().map(|key| (key, state.ours)));
+            let current = state.as_ref().and_then(|state| state.current.as_deref().map(|key| (key, state.ours)));
             let channels = shared.channels();
             let surveyor = Surveyor {
                 snapshot: &snapshot,

@@ -20,6 +20,7 @@ mod report;
 mod run;
 mod shared;
 mod snapshot;
+mod states;
 mod status;
 mod step;
 mod story;

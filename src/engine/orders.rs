@@ -221,7 +221,7 @@ impl Engine {
         let fingerprint = key.fingerprint.as_ref().map(|print| print.0.clone()).unwrap_or_default();
         let _one = shared.policy_turn(name).await;
         let mut state = shared.policy_state(name).ok_or_else(|| format!("policy {name} is not loaded"))?;
-        state.current = Some(key.clone());
+        state.current = Some(Box::new(key.clone()));
         state.ours = true;
         let commit = Commit {
             policies: vec![shared.policy_write(name, &state)],

@@ -1,7 +1,6 @@
 //! What every rotation shares: configuration, ledger, clock, channels, what is known of the policies.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -9,7 +8,7 @@ use cutover_api::{Clock, Stamp};
 use cutover_config::Config;
 use cutover_ledger::{Ledger, PolicyWrite};
 use cutover_machine::event::Fact;
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, RwLockWriteGuard, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::EngineClock;
@@ -18,6 +17,7 @@ use super::gate::Gate;
 use super::plugins::Workshop;
 use super::run::Ordered;
 use super::snapshot::{PolicyState, Record, Snapshot};
+use super::states::{Policies, Turn, Turns};
 use super::times::{stamp, timestamp};
 use crate::alert::Channels;
 
@@ -33,61 +33,6 @@ pub struct View {
     pub record: Arc<Record>,
     /// Its plan.
     pub snapshot: Arc<Snapshot>,
-}
-
-/// What is known of every policy, and in what order they are due.
-#[derive(Default)]
-struct Policies {
-    states: BTreeMap<Arc<str>, PolicyState>,
-    dates: BTreeSet<(Stamp, Arc<str>)>,
-}
-
-impl Policies {
-    fn remove(&mut self, policy: &str) -> Option<PolicyState> {
-        let (name, state) = self.states.remove_entry(policy)?;
-        if let Some((_, at)) = state.due {
-            self.dates.remove(&(at, name));
-        }
-        Some(state)
-    }
-
-    fn put(&mut self, policy: &str, state: PolicyState) {
-        let name = match self.states.get_key_value(policy) {
-            Some((name, before)) => {
-                let name = Arc::clone(name);
-                if let Some((_, at)) = before.due {
-                    self.dates.remove(&(at, Arc::clone(&name)));
-                }
-                name
-            }
-            None => Arc::from(policy),
-        };
-        if let Some((_, at)) = state.due {
-            self.dates.insert((at, Arc::clone(&name)));
-        }
-        self.states.insert(name, state);
-    }
-}
-
-/// Policies that share a turn by chance wait for each other: few enough to cost nothing, many enough that it is rare.
-const TURNS: usize = 256;
-
-/// Who may read, change and write the state of which policy.
-struct Turns {
-    all: tokio::sync::RwLock<()>,
-    one: Vec<tokio::sync::Mutex<()>>,
-}
-
-impl Default for Turns {
-    fn default() -> Self {
-        Self { all: tokio::sync::RwLock::default(), one: std::iter::repeat_with(tokio::sync::Mutex::default).take(TURNS).collect() }
-    }
-}
-
-/// A turn; it ends when this is dropped.
-pub struct Turn<'a> {
-    _all: tokio::sync::RwLockReadGuard<'a, ()>,
-    _one: tokio::sync::MutexGuard<'a, ()>,
 }
 
 /// What every rotation shares.
@@ -319,16 +264,12 @@ impl Shared {
 
     /// Waits for the turn of a policy: held while its state is read, changed and written, or a rotation of it is opened, one at a time.
     pub async fn policy_turn(&self, policy: &str) -> Turn<'_> {
-        let mut hash = DefaultHasher::new();
-        policy.hash(&mut hash);
-        let place = usize::try_from(hash.finish() % TURNS as u64).unwrap_or(0);
-        let all = self.turns.all.read().await;
-        Turn { _all: all, _one: self.turns.one[place].lock().await }
+        self.turns.of(policy).await
     }
 
     /// Waits for the turn of every policy at once.
-    pub async fn every_turn(&self) -> tokio::sync::RwLockWriteGuard<'_, ()> {
-        self.turns.all.write().await
+    pub async fn every_turn(&self) -> RwLockWriteGuard<'_, ()> {
+        self.turns.of_all().await
     }
 
     /// A policy's state.
@@ -351,15 +292,7 @@ impl Shared {
     /// The policies whose date is not after `now`, the eldest date first, and when the next one after it is.
     #[must_use]
     pub fn dates(&self, now: Stamp) -> (Vec<Arc<str>>, Stamp) {
-        let policies = lock(&self.policies);
-        let mut due = Vec::new();
-        for (at, name) in &policies.dates {
-            if *at > now {
-                return (due, *at);
-            }
-            due.push(Arc::clone(name));
-        }
-        (due, Stamp::NEVER)
+        lock(&self.policies).dates(now)
     }
 
     /// Keeps a policy's state in memory; the ledger has it already.

@@ -131,7 +131,7 @@ impl Engine {
         let now = self.shared.clock.now();
         let state = self.shared.policy_state(name);
         let view = self.shared.view(name);
-        let current = state.as_ref().and_then(|state| state.current.as_ref());
+        let current = state.as_ref().and_then(|state| state.current.as_deref());
         let rotated_at = state.as_ref().and_then(|state| state.rotated_at);
         let born = rotated_at.or_else(|| current.and_then(|key| key.created_at));
         let open = view.as_ref().filter(|view| view.record.machine.phase != Phase::Closed);

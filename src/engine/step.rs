@@ -182,10 +182,10 @@ impl Runner {
                 Fact::Closed { .. } => {
                     if let Some(new) = &record.machine.new {
                         let key = record.new_key();
-                        state.current = Some(cutover_api::KeyRecord {
+                        state.current = Some(Box::new(cutover_api::KeyRecord {
                             fingerprint: Some(cutover_api::Fingerprint(new.fingerprint.clone())),
                             ..key.clone()
-                        });
+                        }));
                         state.ours = if record.machine.swapped { before.ours } else { true };
                     }
                 }
