@@ -145,7 +145,11 @@ impl Report {
     pub fn in_a_line(&self) -> String {
         let tally = self.tally();
         let mut parts = vec![format!("{} of {} dead", tally.dead, counted(tally.keys, "older key"))];
-        let more = [(tally.until, "alive until the provider ends it"), (tally.cutting, "being cut"), (tally.by_hand, "left to a person")];
+        let more = [
+            (tally.until, "alive until the provider ends it"),
+            (tally.cutting, "being cut"),
+            (tally.by_hand, "left to a person"),
+        ];
         parts.extend(more.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!("{number} {what}")));
         parts.push(format!("new key in use in {} of {}", tally.in_use, plural(tally.policies)));
         parts.join(", ")
@@ -193,7 +197,10 @@ pub fn emergency_report(environment: &str, report: &Report, number: u32, at: Sta
     } else {
         "cutover goes on with what is open, tries again at least every minute, and reports every change, at most ten minutes late."
     });
-    letter.part("What you can do").command(&format!("cutover status --emergency {}", report.id)).note("", "Shows every key, whole.");
+    letter
+        .part("What you can do")
+        .command(&format!("cutover status --emergency {}", report.id))
+        .note("", "Shows every key, whole.");
     let facts = json!({ "emergency": report.id, "order": report.order, "tally": tally, "policies": bounded(report), "by_hand": report.by_hand });
     let mut composed = draft.finish(letter, &[], facts);
     composed.message.policies = report.policies.iter().map(|policy| policy.policy.clone()).take(1_000).collect();

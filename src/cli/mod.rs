@@ -7,6 +7,7 @@ mod confirm;
 mod decide;
 pub mod demo;
 mod door;
+mod emergency;
 pub mod exit;
 mod facts;
 mod harden;

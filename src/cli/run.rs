@@ -114,9 +114,13 @@ impl Signals {
                     return Exit::Done;
                 }
                 _ = self.hangup.recv() => reloading(verbs, clock).await,
-                _ = self.emergency.recv() => {
-                    warn!("SIGUSR1: this version takes no emergency orders: nothing was changed");
-                }
+                _ = self.emergency.recv() => match engine.emergency_by_signal().await {
+                    Ok(Some(taken)) => {
+                        warn!(emergency = taken.id, policies = taken.policies, joined = taken.joined, "SIGUSR1: the configured emergency is answered");
+                    }
+                    Ok(None) => warn!("SIGUSR1: the configuration has no [emergency]: nothing was changed"),
+                    Err(detail) => error!(detail, "SIGUSR1: the emergency was not taken: nothing was changed"),
+                },
                 _ = self.look.recv() => {
                     info!("SIGUSR2: looks at everything again");
                     engine.look_again();

@@ -24,6 +24,9 @@ pub struct StatusArgs {
     /// Which policies; all, where nothing is said.
     #[command(flatten)]
     pub select: SelectorArgs,
+    /// Show the report of an emergency order: the newest, or the one with this id
+    #[arg(long, value_name = "ID", num_args = 0..=1, conflicts_with = "watch")]
+    pub emergency: Option<Option<String>>,
     /// Show it again whenever it changes, until Ctrl-C; without a daemon nothing changes, and it is shown once
     #[arg(long)]
     pub watch: bool,
@@ -36,6 +39,11 @@ pub struct StatusArgs {
 pub async fn run(common: &Common, args: &StatusArgs) -> Result<Exit, Failure> {
     let door = Door::open(&common.config, Need::Read).await?;
     // Watching here would keep the ledger from the daemon, and without one nothing moves.
+    if let Some(id) = &args.emergency {
+        let result = super::emergency::show(&door, common, id.as_deref()).await;
+        door.close().await;
+        return result;
+    }
     let watched = args.watch && door.daemon().is_some();
     let result = if watched { watch(&door, common, args).await } else { once(&door, common, args).await };
     door.close().await;
@@ -48,10 +56,14 @@ async fn look(door: &Door, args: &StatusArgs) -> Result<(Vec<PolicyStatus>, Stan
 
 async fn once(door: &Door, common: &Common, args: &StatusArgs) -> Result<Exit, Failure> {
     let (policies, standing) = look(door, args).await?;
+    let open = super::emergency::open_orders(door).await?;
     if common.json {
-        print_json(&document(door.daemon().is_some(), &policies, &standing), false);
+        let mut document = document(door.daemon().is_some(), &policies, &standing);
+        document["emergencies"] = json!(open);
+        print_json(&document, false);
     } else {
         let screen = Screen::stdout();
+        open.iter().for_each(|one| screen.print(&(screen.paint(Paint::Bad, &one.in_words()) + "\n")));
         screen.print(&in_words(&screen, door.daemon().is_some(), &policies, &standing));
     }
     Ok(exit(&policies))

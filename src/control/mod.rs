@@ -5,6 +5,7 @@
 //! process.
 
 mod client;
+pub mod emergency;
 pub mod people;
 mod server;
 #[cfg(test)]

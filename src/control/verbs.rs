@@ -104,7 +104,7 @@ impl Verbs {
     }
 
     /// Names that are meant literally must exist; whatever is selected must be something.
-    fn selected(&self, selector: &Selector) -> Result<Vec<String>, Refused> {
+    pub(super) fn selected(&self, selector: &Selector) -> Result<Vec<String>, Refused> {
         if selector.is_empty() {
             return Err(Refused::usage("nothing is selected: name policies, or say --tag, --holder, --provider or --all"));
         }
@@ -277,6 +277,9 @@ impl Handler for Verbs {
             Ask::WeighRotation { selector } => self.weigh_rotation(&selector, items).await,
             Ask::WeighDecision { policy, decision } => self.weigh_decision(&policy, decision).await,
             Ask::Rotate { selector, reason } => self.rotate(&selector, actor, reason.as_deref(), items).await,
+            Ask::WeighEmergency { selector, order } => self.weigh_emergency(&selector, order, items).await,
+            Ask::Emergency { selector, order, reason } => self.emergency(&selector, order, actor, reason.as_deref()).await,
+            Ask::Emergencies { id } => self.emergencies(id.as_deref(), items).await,
             Ask::Survey { selector, channels } => self.survey(&selector, channels, items).await,
             Ask::TestAlert {} => self.test_alert(items).await,
             Ask::Decide { policy, rotation, decision, reason } => {
@@ -301,7 +304,7 @@ const fn order(decision: Decision) -> Order {
     }
 }
 
-fn value(done: &impl Serialize) -> Result<Value, Refused> {
+pub(super) fn value(done: &impl Serialize) -> Result<Value, Refused> {
     serde_json::to_value(done).map_err(|error| Refused::failed(error.to_string()))
 }
 

@@ -57,6 +57,14 @@ pub fn facts(config: &Config, catalog: &Catalog, policy: &Policy) -> Option<Prov
     Catalog::parse_definition(name, &known.text).ok().map(|definition| definition.facts().clone())
 }
 
+/// Whom to ask at a provider, by its definition.
+#[must_use]
+pub fn support(catalog: &Catalog, definition: &str) -> Option<String> {
+    let known = catalog.known().get(definition)?;
+    let parsed = Catalog::parse_definition(definition, &known.text).ok()?;
+    parsed.support().map(ToOwned::to_owned)
+}
+
 impl RotationCost {
     /// Weighs a rotation of `policy` as it is configured now.
     #[must_use]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::engine::Selector;
+use cutover_machine::emergency::EmergencyOrder;
 
 /// The version that is spoken.
 pub const VERSION: u64 = 1;
@@ -63,6 +64,29 @@ pub enum Ask {
         /// Why.
         #[serde(default)]
         reason: Option<String>,
+    },
+    /// What an emergency would do to the selected policies. Items: `emergency::EmergencyCost`; done: what a person has to replace by hand.
+    WeighEmergency {
+        /// Which.
+        selector: Selector,
+        /// Which comes first.
+        order: EmergencyOrder,
+    },
+    /// Cuts the keys of the selected policies off. Done: `EmergencyTaken`.
+    Emergency {
+        /// Which.
+        selector: Selector,
+        /// Which comes first.
+        order: EmergencyOrder,
+        /// Why.
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// The reports of emergency orders. Items: `emergency::Told`, each order before its policies.
+    Emergencies {
+        /// Only this one; all, where nothing is said.
+        #[serde(default)]
+        id: Option<String>,
     },
     /// Looks at everything the selected policies need, online; writes nothing. Items: `Finding`.
     Survey {
@@ -320,7 +344,7 @@ pub fn decode_ask(line: &[u8]) -> Result<Ask, Refused> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ask, Decision, LONGEST_LINE, Line, Refused, RefusedKind, decode_ask, encode_ask};
+    use super::{Ask, Decision, EmergencyOrder, LONGEST_LINE, Line, Refused, RefusedKind, decode_ask, encode_ask};
     use crate::engine::Selector;
 
     #[test]
@@ -335,6 +359,9 @@ mod tests {
             Ask::WeighRotation { selector: selector.clone() },
             Ask::WeighDecision { policy: policy.clone(), decision: Decision::ConfirmRetire },
             Ask::Rotate { selector: selector.clone(), reason: Some("leaked".into()) },
+            Ask::WeighEmergency { selector: selector.clone(), order: EmergencyOrder::CutFirst },
+            Ask::Emergency { selector: selector.clone(), order: EmergencyOrder::DeployFirst, reason: None },
+            Ask::Emergencies { id: Some("emg_1".into()) },
             Ask::Survey { selector, channels: true },
             Ask::TestAlert {},
             Ask::Decide { policy, rotation: None, decision: Decision::MintAgain, reason: None },
@@ -358,6 +385,7 @@ mod tests {
             (r#"{"v":"1","verb":"hello"}"#, "is not of version 1"),
             (r#"{"v":1}"#, "is not known here"),
             (r#"{"v":1,"verb":"emergency"}"#, "is not known here"),
+            (r#"{"v":1,"verb":"emergency","selector":{"all":true},"order":"both"}"#, "is not known here"),
             (r#"{"v":1,"verb":"rotate","selector":{"all":true},"emergency":true}"#, "has keys that are not"),
             (r#"{"v":1,"verb":"rotate","selector":{"all":true,"except":["crm"]}}"#, "selects by something"),
             (r#"{"v":1,"verb":"rotate","selector":"all"}"#, "selector that is no object"),

@@ -3,9 +3,9 @@
 mod answer;
 mod calling;
 mod calls;
-mod cut;
 pub mod check;
 pub mod clock;
+mod cut;
 mod effects;
 mod emergency;
 mod gate;

@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 
 use super::Engine;
 use super::run::Ordered;
-use super::story::KnownKey;
 use super::status::Selector;
+use super::story::KnownKey;
 
 /// One rotation that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,8 +50,12 @@ impl Engine {
                 started.push(refused(None, "max_starts_per_hour is reached: it can be started later".to_owned()));
                 continue;
             }
-            let opening =
-                super::Opening { actor: actor.to_owned(), reason: reason.map(ToOwned::to_owned), scheduled: false, emergency: None };
+            let opening = super::Opening {
+                actor: actor.to_owned(),
+                reason: reason.map(ToOwned::to_owned),
+                scheduled: false,
+                emergency: None,
+            };
             match self.open_rotation(&policy, opening).await {
                 Ok(id) => started.push(Started { policy: policy.clone(), rotation: Some(id), refused: None }),
                 Err(detail) => started.push(refused(None, detail)),
@@ -141,7 +145,15 @@ impl Engine {
             }
             let (reply, answer) = oneshot::channel();
             let reason = reason.map(ToOwned::to_owned);
-            let ordered = Ordered { order: Order::Resume, actor: actor.to_owned(), reason, plan: None, adopt: true, emergency: None, reply };
+            let ordered = Ordered {
+                order: Order::Resume,
+                actor: actor.to_owned(),
+                reason,
+                plan: None,
+                adopt: true,
+                emergency: None,
+                reply,
+            };
             let gone = || refuse(format!("rotation {open} has just ended"));
             inbox.send(ordered).await.map_err(|_| gone())?;
             answer.await.map_err(|_| gone())?.map_err(refuse)?;

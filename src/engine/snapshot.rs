@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use cutover_api::{KeyRecord, TargetSpec};
 use cutover_config::{Config, Policy};
-use cutover_machine::state::Key;
 use cutover_machine::plan::{HookPlan, Plan, ProviderFacts, TargetPlan, VerifyPlan};
+use cutover_machine::state::Key;
 use cutover_machine::{Rotation, Span, Stamp};
 use serde::{Deserialize, Serialize};
 

@@ -11,8 +11,8 @@ use cutover_machine::state::Key;
 
 use super::calls::AccountCall;
 use super::plugins::Plugins;
-use super::snapshot::{Record, Snapshot};
 use super::snapshot::TargetTable;
+use super::snapshot::{Record, Snapshot};
 use super::targets::fingerprints;
 use super::values::{KeyValues, current_fields, own_fields};
 use crate::alert::Channels;
@@ -235,7 +235,7 @@ impl Surveyor<'_> {
         }
         let old = fingerprint.map(|print| Key { id: first.id.clone(), fingerprint: print.0, expires_at: first.expires_at });
         Found {
-            survey: Survey { old, old_is_ours: ours },
+            survey: Survey { old_is_sealed: old.is_some(), old, old_is_ours: ours },
             first,
             values: KeyValues { secret, outputs: parts },
             recorded: Vec::new(),

@@ -221,7 +221,9 @@ impl<'a> Work<'a> {
                     let key = crate::state::Key { id: Some(id), fingerprint: String::new(), expires_at: None };
                     self.gather(&[crate::emergency::Cut::new(key, false)]);
                 }
-                self.tell(Fact::DoubtSettled { how: String::from("by the emergency's order: the lost key is to be cut off too") });
+                self.tell(Fact::DoubtSettled {
+                    how: String::from("by the emergency's order: the lost key is to be cut off too"),
+                });
                 self.mint_again(true);
             }
             Look::Hold(why) => self.hold(why),
@@ -329,11 +331,7 @@ impl<'a> Work<'a> {
     pub(crate) fn stage(&mut self) {
         self.recovered();
         let beside = self.next.old.is_some() && !self.next.old_dead() && !self.next.cuts_first();
-        let layout = if beside && self.plan.settles() {
-            crate::state::Layout::During
-        } else {
-            crate::state::Layout::Settled
-        };
+        let layout = if beside && self.plan.settles() { crate::state::Layout::During } else { crate::state::Layout::Settled };
         self.begin_leg(layout, Phase::Stage);
     }
 

@@ -180,6 +180,8 @@ pub struct Survey {
     pub old: Option<Key>,
     /// It is ours (made by cutover or adopted).
     pub old_is_ours: bool,
+    /// Its value was read, and is sealed in this very commit.
+    pub old_is_sealed: bool,
 }
 
 /// What a mint gave.

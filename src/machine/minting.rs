@@ -25,6 +25,7 @@ impl Work<'_> {
                 if self.next.mint.intents == 0 {
                     self.next.old = survey.old;
                     self.next.old_is_ours = survey.old_is_ours;
+                    self.next.old_is_sealed = survey.old_is_sealed;
                 }
                 self.gather(&[]);
                 self.next.mint.surveyed_at = self.now.at;

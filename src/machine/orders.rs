@@ -147,7 +147,9 @@ impl Work<'_> {
             return Err(self.illegal("it is being abandoned already"));
         }
         if self.next.emergency.is_some() {
-            return Err(self.illegal("it answers an emergency: the key that was in use before is compromised; go on with resume"));
+            return Err(
+                self.illegal("it answers an emergency: the key that was in use before is compromised; go on with resume")
+            );
         }
         match self.next.phase {
             Phase::Preflight => self.abandoned(),
@@ -213,6 +215,7 @@ impl Work<'_> {
         self.next.held = None;
         self.next.new = self.next.old.replace(new);
         self.next.old_is_ours = true;
+        self.next.old_is_sealed = true;
         self.next.swapped = true;
         self.next.grace = None;
         self.next.cutover_at = None;

@@ -323,6 +323,8 @@ pub struct Rotation {
     pub old: Option<Key>,
     /// The old key is ours, so that we may end it.
     pub old_is_ours: bool,
+    /// The old key's value is sealed here: it stood in a target that could be read.
+    pub old_is_sealed: bool,
     /// The new key.
     pub new: Option<Key>,
     /// Roles are swapped by `abandon`: "new" is the key that was in use before, "old" the one that was made.
@@ -363,6 +365,7 @@ impl Rotation {
             resumed_at: now,
             old: None,
             old_is_ours: false,
+            old_is_sealed: false,
             new: None,
             swapped: false,
             mint: MintState::default(),

@@ -3,6 +3,7 @@
 
 mod binary;
 mod cast;
+mod emergency;
 mod faults;
 mod hostile;
 mod house;

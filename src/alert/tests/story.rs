@@ -143,7 +143,9 @@ impl Story {
     pub fn good(&self, effect: &Effect) -> Event {
         let old = Key { id: Some(String::from("def_42")), fingerprint: String::from("sha256:00"), expires_at: None };
         match effect {
-            Effect::Survey => Event::Surveyed(Ok(Survey { old: Some(old), old_is_ours: self.old_is_ours })),
+            Effect::Survey => {
+                Event::Surveyed(Ok(Survey { old: Some(old), old_is_ours: self.old_is_ours, old_is_sealed: true }))
+            }
             Effect::Mint | Effect::Replay => Event::Replied(Answer::Done(())),
             Effect::ReadReply | Effect::ReadNew => {
                 let key = Key { id: Some(String::from("def_43")), fingerprint: String::from("sha256:01"), expires_at: None };

@@ -316,7 +316,7 @@ impl Run {
             Effect::Survey => Event::Surveyed(if fault == Some(Fault::Refused) {
                 Err("down".into())
             } else {
-                Ok(Survey { old: Some(key(OLD)), old_is_ours: true })
+                Ok(Survey { old: Some(key(OLD)), old_is_ours: true, old_is_sealed: true })
             }),
             Effect::Mint => {
                 if applied {
