@@ -144,7 +144,7 @@ impl Report {
     #[must_use]
     pub fn in_a_line(&self) -> String {
         let tally = self.tally();
-        let mut parts = vec![format!("{} of {} dead", tally.dead, counted(tally.keys, "older key"))];
+        let mut parts = vec![format!("{} of {} older keys dead", tally.dead, tally.keys)];
         let more = [
             (tally.until, "alive until the provider ends it"),
             (tally.cutting, "being cut"),

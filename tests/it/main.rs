@@ -13,5 +13,6 @@ mod promises;
 mod regressions;
 mod seeds;
 mod servers;
+mod stolen;
 
 use house::House;
