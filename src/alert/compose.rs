@@ -109,6 +109,7 @@ fn held(matter: &Matter<'_>, why: &Why, still: Option<Stamp>) -> Composed {
         _ if still.is_some() => "held",
         Why::Doubt | Why::Candidates(_) => "doubt",
         Why::Drift { .. } => "drift",
+        Why::Credential(_) => "credential-expiring",
         _ => "held",
     };
     let label = why.label();
@@ -264,7 +265,7 @@ fn recovered(matter: &Matter<'_>, why: &Why) -> Composed {
     let mut draft = draft(matter, "recovered", stage, label.to_owned(), told);
     // Whoever was told of the trouble is told of its end.
     let made = matter.machine.mint.intents > 0 && matter.machine.clock_ends_old(matter.plan) && matter.machine.old.is_some();
-    let pressing = made && !matches!(why, Why::Retire(_) | Why::OldStillAccepted | Why::Preflight(_));
+    let pressing = made && !matches!(why, Why::Retire(_) | Why::OldStillAccepted | Why::Preflight(_) | Why::Credential(_));
     draft.severity = if pressing { Severity::Critical } else { Severity::Warning };
     finish(draft, matter, &happened, &[])
 }

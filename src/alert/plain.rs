@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::draft::{Composed, Draft, Series, write_ways};
 use super::told::sentence;
-use super::ways::Way;
+use super::ways::{Way, renewal};
 use super::words::{Letter, beside, clean, counted, listed, time};
 
 /// How many problems of a configuration a message holds.
@@ -76,14 +76,7 @@ pub fn credential_expiring(environment: &str, account: &str, expires_at: Stamp, 
     let waits =
         "Rotations at this account wait while it is dead, and go on by themselves as soon as the reference yields a live one.";
     let ways = [
-        way(
-            "",
-            format!(
-                "Get a new credential at {account} and put it where [provider.{account}] credential points. It is read at each \
-                 use: nothing needs a restart."
-            ),
-            "",
-        ),
+        way("", renewal(&account), ""),
         way(format!("cutover check --online --provider {account}"), "Shows that the new one is accepted and until when.", ""),
     ];
     let mut letter = Letter::default();
@@ -97,6 +90,39 @@ pub fn credential_expiring(environment: &str, account: &str, expires_at: Stamp, 
     write_ways(&mut letter, &ways);
     let facts = json!({ "account": account, "expires_at": time(expires_at), "due": time(due), "days": days });
     draft.finish(letter, &ways, facts)
+}
+
+/// A poll of a rotation under way was refused for the account's credential; nothing waits for the answer yet.
+#[must_use]
+pub fn credential_refused(environment: &str, account: &str, detail: &str, at: Stamp) -> Composed {
+    let account = clean(account);
+    let day = at.0 / Span::DAY.0;
+    let mut draft = draft(environment, "credential-expiring", format!("{account}.refused.day-{day}"), "CREDENTIAL", at);
+    draft.what = format!("{account} does not accept the one it is asked with");
+    draft.cause = account.clone();
+    draft.series = Some(Series { name: format!("credential/{account}/refused"), place: day });
+    let ways = [
+        way("", renewal(&account), ""),
+        way(format!("cutover check --online --provider {account}"), "Shows that the new one is accepted and until when.", ""),
+    ];
+    let mut letter = Letter::default();
+    letter
+        .part("What happened")
+        .say(&format!(
+            "{account} refused, at {}, to say when a key was used last: {}. The credential that cutover itself uses there is dead, \
+             or may not ask this.",
+            time(at),
+            sentence(detail)
+        ))
+        .part("Where things stand")
+        .say("The applications use the keys they have. Nobody is down because of this.")
+        .part("What happens by itself")
+        .say(
+            "Rotations at this account go on as far as they can without it, and end no old key. It is asked again at each poll, and \
+             everything goes on as soon as it answers. You are told daily.",
+        );
+    write_ways(&mut letter, &ways);
+    draft.finish(letter, &ways, json!({ "account": account }))
 }
 
 /// A channel has not accepted anything since `since`, and there is something to tell.

@@ -205,6 +205,10 @@ pub(super) fn by_itself(matter: &Matter<'_>) -> String {
         return String::from("Nothing: this rotation is closed.");
     }
     let mut said = match &machine.held {
+        Some(held) if matches!(held.why, Why::Credential(_)) => format!(
+            "cutover looks every minute whether another credential is there, and goes on with it by itself. {}",
+            tries_again(matter)
+        ),
         Some(held) if held.why.retries() => tries_again(matter),
         Some(held) if held.why == Why::Doubt => in_doubt(matter),
         Some(_) if machine.retire.reactivate => {

@@ -28,6 +28,15 @@ pub fn why_in_words(matter: &Matter<'_>, held_for: &Why) -> String {
 pub(super) fn why(matter: &Matter<'_>, why: &Why) -> Told {
     let account = clean(matter.account);
     match why {
+        Why::Credential(detail) => Told {
+            what: format!("the credential for {account} is dead"),
+            happened: format!(
+                "The credential that cutover itself uses at {account} is not accepted, or has ended: {}. {}",
+                sentence(detail),
+                if matter.machine.mint.intents == 0 { "Nothing has happened: no new key was asked for." } else { "This rotation waits for another one." }
+            ),
+            cause: account,
+        },
         Why::Preflight(_) | Why::MintRefused(_) | Why::Doubt | Why::Candidates(_) | Why::SameKey | Why::NewKeyRefused => {
             before_stage(matter, why, &account)
         }

@@ -5,6 +5,7 @@ mod calling;
 mod calls;
 pub mod check;
 pub mod clock;
+mod credential;
 mod cut;
 mod effects;
 mod emergency;
