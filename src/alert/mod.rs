@@ -1,5 +1,6 @@
 //! From facts to people: messages, the durable outbox, and the courier that empties it.
 
+mod batch;
 mod channels;
 mod compose;
 mod courier;

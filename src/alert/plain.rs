@@ -22,6 +22,7 @@ fn draft<'a>(environment: &'a str, kind: &'static str, stage: String, word: &str
         rotation: None,
         word: word.to_owned(),
         what: String::new(),
+        shared: String::new(),
         cause: String::new(),
         series: None,
         at,
@@ -39,6 +40,7 @@ pub fn overdue(environment: &str, policy: &str, was_due: Stamp, will_run: Stamp,
     draft.shared_stage = String::from("missed");
     draft.policy = Some(policy);
     draft.what = format!("was due {}", time(was_due));
+    draft.shared = String::from("a date was missed");
     let ways = [
         way(format!("cutover rotate {policy}"), "Orders the rotation by hand, now.", ""),
         way(format!("cutover suspend {policy} --until DATE"), "Puts it off.", "The key grows older."),
@@ -161,6 +163,7 @@ pub fn channel_recovered(environment: &str, channel: &str, since: Stamp, at: Sta
     let mut draft = draft(environment, "recovered", format!("channel.{channel}.{}", since.0), "RECOVERED", at);
     draft.what = format!("channel {channel} accepts alerts again");
     draft.cause = channel.clone();
+    draft.series = Some(Series { name: format!("channel/{channel}/{}", since.0), place: i64::MAX });
     let mut letter = Letter::default();
     letter
         .part("What happened")
@@ -209,6 +212,7 @@ pub fn idle_drift(environment: &str, policy: &str, targets: &[String], at: Stamp
     let names: Vec<String> = targets.iter().map(|name| clean(name)).collect();
     draft.what =
         format!("somebody else wrote {}", if names.len() == 1 { names[0].clone() } else { counted(names.len(), "target") });
+    draft.shared = String::from("somebody else wrote targets");
     let ways = [
         way("", format!("The value is wrong: put the recorded one back in {}. cutover sees it by itself.", listed(&names)), ""),
         way(
