@@ -127,6 +127,8 @@ fn held(matter: &Matter<'_>, why: &Why, still: Option<Stamp>) -> Composed {
     draft.series = Some(hold_series(matter, why, since.0.saturating_add(days)));
     if still.is_some() {
         draft.word = String::from("STILL HELD");
+    } else if matches!(why, Why::Credential(_)) {
+        draft.word = String::from("CREDENTIAL");
     }
     finish(draft, matter, &happened, &ways(matter))
 }

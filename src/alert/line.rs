@@ -14,14 +14,17 @@ pub(super) const FAILING: Span = Span::minutes(15);
 const FIRST: Span = Span::seconds(10);
 /// Further alerts with a cause that was told once, twice, … are gathered for so long, so that they come as one message.
 const GATHER: [Span; 4] = [Span::minutes(2), Span::minutes(5), Span::minutes(15), Span::minutes(30)];
-/// A cause that was not told for so long begins anew.
+/// What was not told for so long begins anew.
 const FORGET: Span = Span::HOUR;
-/// After a handful of messages of one kind within this, whatever their causes, the next of the kind are gathered.
+/// After a handful of messages of one kind within an hour, whatever their causes, the next of the kind are gathered for so long.
 const BURST: Span = Span::minutes(10);
 /// With less time left than this nothing is gathered.
 const HASTE: Span = Span::minutes(15);
 /// An alert with a clock running against it is tried at least this often: a channel that is up for a minute must get it.
 const PRESSING: Span = Span::seconds(45);
+
+/// What nobody shares, or nobody may wait for.
+const AT_ONCE: [&str; 3] = ["test", "channel-failing", "emergency-report"];
 
 /// Waits after the first, second, … failure; the last one for ever after.
 const WAITS: [Span; 6] =
@@ -105,7 +108,7 @@ impl Line {
     pub(super) fn not_before(&self, item: &Item, sweep: bool, now: Stamp) -> Stamp {
         let put_off = if sweep { Stamp(0) } else { sane(item.not_before, now) };
         let presses = item.presses(now);
-        if presses && item.ends_before(now.plus(HASTE)) || item.message.kind == "test" {
+        if presses && item.ends_before(now.plus(HASTE)) || AT_ONCE.contains(&item.message.kind.as_str()) {
             return put_off;
         }
         let gathered = match self.told.get(&item.cause()).filter(|(told, _)| *told <= now) {
@@ -121,8 +124,8 @@ impl Line {
     /// When a further message of this kind may follow those that were told of late.
     fn calm(&self, kind: &str, now: Stamp) -> Stamp {
         let Some(told) = self.kinds.get(kind) else { return Stamp(0) };
-        let mut recent = told.iter().filter(|told| **told <= now && now < told.plus(BURST));
-        if recent.clone().count() < FEW { Stamp(0) } else { recent.next().map_or(Stamp(0), |first| first.plus(BURST)) }
+        let recent = || told.iter().filter(|told| **told <= now && now < told.plus(FORGET));
+        if recent().count() < FEW { Stamp(0) } else { recent().max().map_or(Stamp(0), |last| last.plus(BURST)) }
     }
 
     /// A message was accepted that settles these alerts.
@@ -144,7 +147,7 @@ impl Line {
     /// What was told long ago does not count any more.
     pub(super) fn forget(&mut self, now: Stamp) {
         self.told.retain(|_, (told, _)| *told <= now && now < told.plus(FORGET));
-        self.kinds.retain(|_, told| told.last().is_some_and(|last| *last <= now && now < last.plus(BURST)));
+        self.kinds.retain(|_, told| told.last().is_some_and(|last| *last <= now && now < last.plus(FORGET)));
     }
 }
 

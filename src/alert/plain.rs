@@ -178,6 +178,7 @@ pub fn channel_recovered(environment: &str, channel: &str, since: Stamp, at: Sta
 pub fn clock_frozen(environment: &str, step: i64, at: Stamp) -> Composed {
     let mut draft = draft(environment, "held", format!("clock.{}", at.0), "CLOCK", at);
     draft.shared_stage = String::from("clock");
+    draft.series = Some(Series { name: String::from("clock"), place: at.0 });
     draft.severity = Severity::Critical;
     let by = Span(step.saturating_abs());
     let way_it_went = if step < 0 { "back" } else { "forward" };
@@ -199,6 +200,24 @@ pub fn clock_frozen(environment: &str, step: i64, at: Stamp) -> Composed {
         .say("If the clock comes back to within 5 minutes, cutover goes on by itself.");
     write_ways(&mut letter, &ways);
     draft.finish(letter, &ways, json!({ "step_ms": step }))
+}
+
+/// What was frozen for the clock goes on: a person has confirmed it (`by_hand`), or it is sane again.
+#[must_use]
+pub fn clock_thawed(environment: &str, by_hand: bool, at: Stamp) -> Composed {
+    let mut draft = draft(environment, "recovered", format!("clock.{}", at.0), "RECOVERED", at);
+    draft.shared_stage = String::from("clock");
+    draft.severity = Severity::Critical;
+    draft.series = Some(Series { name: String::from("clock"), place: at.0 });
+    draft.what = String::from(if by_hand { "the clock is confirmed" } else { "the clock is sane again" });
+    let why = if by_hand { "A person has confirmed the machine's clock" } else { "The machine's clock is sane again" };
+    let mut letter = Letter::default();
+    letter
+        .part("What happened")
+        .say(&format!("{why}. It says {}.", time(at)))
+        .part("What happens by itself")
+        .say("Rotations start and keys are ended again, as their dates and proofs allow. What was missed meanwhile is made up for.");
+    draft.finish(letter, &[], json!({}))
 }
 
 /// Outside of a rotation, targets hold a value that is not the one recorded as current.

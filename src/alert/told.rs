@@ -97,7 +97,7 @@ fn before_stage(matter: &Matter<'_>, why: &Why, account: &str) -> Told {
                 "No other key was asked for since."
             };
             Told {
-                shared: format!("cannot begin: {}", brief(&in_common(matter, detail))),
+                shared: format!("cannot begin: {}", brief(&in_common(matter, detail.lines().next().unwrap_or_default()))),
                 what: format!("cannot begin: {}", brief(detail)),
                 happened: format!("The rotation cannot begin: {}. {nothing}", sentence(detail)),
                 cause: in_common(matter, detail),

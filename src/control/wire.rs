@@ -188,6 +188,23 @@ pub struct Standing {
     pub reload_error: Option<super::ReloadError>,
     /// Reloads that failed since the start.
     pub failed_reloads: u64,
+    /// The alert channels that accept nothing at present.
+    #[serde(default)]
+    pub silent_channels: Vec<SilentChannel>,
+    /// The clock has stepped and nobody has confirmed it: nothing starts and no key is ended.
+    #[serde(default)]
+    pub clock_frozen: bool,
+}
+
+/// An alert channel that accepts nothing at present.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SilentChannel {
+    /// Its name.
+    pub channel: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// What it said last.
+    pub detail: String,
 }
 
 /// What a check of the history's chain gave.
