@@ -51,17 +51,19 @@ pub(super) fn over(items: &[Item], now: Stamp) -> Message {
     ));
     letter.part("Each of them, as it was then");
     for item in items.iter().take(NAMED) {
-        letter.entry(&format!("{}: {}", super::words::time(item.at), clean(&item.message.subject)));
+        let subject = clean(&item.message.subject);
+        let told = subject.split_once("] ").map_or(subject.as_str(), |(_, told)| told);
+        letter.entry(&format!("{}: {told}", super::words::time(item.at)));
     }
     if items.len() > NAMED {
         letter.say(&format!("and {} more.", items.len() - NAMED));
     }
     letter.part("What you can do").command("cutover status").note("", "Shows how everything stands now.");
     letter.command("cutover history").note("", "Shows all that happened.");
-    let mut told = message(items, Severity::Warning, "OVER", &format!("{number} that could not be told in time"), bounded(letter.done()), String::from("over"));
-    told.kind = String::from("recovered");
-    told.at = rfc3339(now);
-    told
+    let rest = format!("{number} that could not be told in time");
+    let told = message(items, Severity::Warning, "OVER:", &rest, bounded(letter.done()), String::from("over"));
+    let members = told.id.rsplit('/').next().unwrap_or_default();
+    Message { id: format!("-/-/recovered/over.{members}"), kind: String::from("recovered"), at: rfc3339(now), ..told }
 }
 
 /// A message that could not be told when it came about says so first.
@@ -123,7 +125,8 @@ fn number(items: &[Item]) -> String {
 fn happened(items: &[Item], number: &str, what: &str, same_cause: bool) -> String {
     let (first, last) = (&items[0], &items[items.len() - 1]);
     let told = if first.message.kind == "recovered" {
-        format!("{number} go on by themselves; {what}.")
+        let was = what.strip_prefix("was: ").unwrap_or(what);
+        format!("{number} go on by themselves. They were held because: {was}.")
     } else if same_cause {
         format!("{number} have the same trouble: {what}.")
     } else {
@@ -145,6 +148,9 @@ fn first_end(items: &[Item]) -> Option<String> {
 /// The commands that many share are said once; the others stand with their policies.
 fn what_to_do(letter: &mut Letter, items: &[Item], same_cause: bool) {
     letter.part("What you can do");
+    if items[0].message.kind == "recovered" {
+        letter.say("Nothing is asked of you.");
+    }
     let shared = same_cause.then(|| first_way(&items[0])).flatten().filter(|(_, does)| {
         items.iter().all(|item| first_way(item).is_some_and(|(_, other)| other == *does))
     });
@@ -152,7 +158,7 @@ fn what_to_do(letter: &mut Letter, items: &[Item], same_cause: bool) {
         match several(items).filter(|_| !command.is_empty()) {
             Some(command) => letter.command(&command).note("", does),
             None if command.is_empty() => letter.say(does),
-            None => letter.say(&format!("For each of them, by the command beside its name: {does}")),
+            None => letter.say(&format!("Each of them has its own command below. {does}")),
         };
     }
     let account = |item: &Item| item.fact("account").map(str::to_owned);
@@ -212,7 +218,7 @@ fn entry(letter: &mut Letter, item: &Item, same_cause: bool, with_command: bool)
 }
 
 /// Cut at the end of a line, and saying so.
-fn bounded(mut text: String) -> String {
+pub(super) fn bounded(mut text: String) -> String {
     if text.len() <= LONGEST {
         return text;
     }

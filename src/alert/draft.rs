@@ -3,6 +3,7 @@
 use cutover_api::{Message, Severity, Stamp};
 use serde_json::{Map, Value, json};
 
+use super::batch::bounded;
 use super::ways::Way;
 use super::words::{Letter, rfc3339};
 
@@ -81,7 +82,7 @@ impl Draft<'_> {
             policies: self.policy.map(str::to_owned).into_iter().collect(),
             rotation: self.rotation.map(str::to_owned),
             subject: format!("[cutover {}] {}{about}: {}", self.environment, self.word, self.what),
-            text: text.done(),
+            text: bounded(text.done()),
             at: rfc3339(self.at),
             facts: Value::Object(facts),
         };

@@ -74,9 +74,15 @@ async fn watch(door: &Door, common: &Common, args: &StatusArgs) -> Result<Exit, 
     let mut shown: Option<Vec<PolicyStatus>> = None;
     let mut told = false;
     loop {
-        match look(door, args).await {
+        let looked = tokio::select! {
+            looked = look(door, args) => looked,
+            _ = tokio::signal::ctrl_c() => return Ok(shown.as_deref().map_or(Exit::Done, exit)),
+        };
+        match looked {
             Ok((policies, standing)) => {
-                told = false;
+                if std::mem::take(&mut told) {
+                    tell("The daemon answers again.");
+                }
                 // Ages move at every look; only a terminal, which is drawn anew, shows them.
                 let changed = shown.as_ref().is_none_or(|before| moved(before, &policies));
                 if common.json && changed {
@@ -89,7 +95,8 @@ async fn watch(door: &Door, common: &Common, args: &StatusArgs) -> Result<Exit, 
             // The daemon may be restarting: whoever watches wants to see it come back.
             Err(failure) if shown.is_some() && failure.exit == Exit::Failed => {
                 if !told {
-                    tell(&failure.text);
+                    let why = failure.text.split(';').next().unwrap_or_default();
+                    tell(&format!("{why}; still watching, until Ctrl-C. What is shown is how it stood before."));
                     told = true;
                 }
             }

@@ -16,6 +16,9 @@ pub const VERSION: u64 = 1;
 /// The longest line, its newline included, in bytes.
 pub const LONGEST_LINE: usize = 64 * 1024;
 
+/// What is said where there is no place for another request.
+const BUSY: &str = "too many requests at the control socket; try again in a moment";
+
 /// The keys of a selector.
 const SELECTOR: [&str; 5] = ["policies", "tags", "holders", "providers", "all"];
 
@@ -262,6 +265,18 @@ impl Refused {
     #[must_use]
     pub fn guard(reason: impl Into<String>) -> Self {
         Self { kind: RefusedKind::Guard, reason: reason.into() }
+    }
+
+    /// There is no place for another request: nothing was done, and it may be sent again in a moment.
+    #[must_use]
+    pub fn busy() -> Self {
+        Self::guard(BUSY)
+    }
+
+    /// Whether only a place was missing.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        *self == Self::busy()
     }
 
     /// It was tried and failed.

@@ -10,7 +10,7 @@ use cutover_machine::event::{Answer, Class, Event};
 use super::courier::{pass_until, seconds};
 use super::outbox::{Hand, Mood, Outbox, Post, Standing, courier};
 use super::story::{START, Story, grace_plan, overlap_plan, refused};
-use crate::alert::{Composed, Matter, credential_expiring, message, overdue};
+use crate::alert::{Channel, Channels, Composed, Matter, credential_expiring, message, overdue};
 
 /// What the story tells next, of this policy.
 fn next(story: &mut Story, policy: &str, answer: impl FnMut(&Effect) -> Option<Event>) -> Composed {
@@ -181,7 +181,7 @@ async fn what_is_over_after_a_day_of_silence_is_one_message_for_the_record() {
     assert_eq!(
         subjects,
         [
-            "[cutover prod] OVER 299 alerts that could not be told in time",
+            "[cutover prod] OVER: 299 alerts that could not be told in time",
             "[cutover prod] HELD policy-007: vault:apps/policy-007 cannot be written",
         ]
         .iter()
@@ -294,4 +294,20 @@ async fn later_warnings_of_a_credential_overtake_earlier_ones() {
     pass_until(&courier, &clock, due).await;
     assert_eq!((ops.subjects().len(), outbox.open()), (1, 0), "{:?}", ops.subjects());
     assert_eq!(ops.got.lock().expect("alive")[0].id, warning(1).0.message.id);
+}
+
+/// A channel's floor: it is sent what is at least so bad, and what nobody wanted would take goes to whoever takes it.
+#[test]
+fn a_channel_takes_what_is_bad_enough_and_nothing_is_told_to_nobody() {
+    let channel = |severity| Channel { severity, notifier: Post::new(Mood::Accepts) };
+    let all = [("chat", Severity::Info), ("ops", Severity::Warning), ("pager", Severity::Critical)];
+    let channels = Channels::new(all.map(|(name, severity)| (name.to_owned(), channel(severity))).into());
+    let chosen = |wanted: &[&str], severity| {
+        channels.chosen(&wanted.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(), severity)
+    };
+    assert_eq!(chosen(&[], Severity::Info), ["chat"]);
+    assert_eq!(chosen(&[], Severity::Warning), ["chat", "ops"]);
+    assert_eq!(chosen(&[], Severity::Critical), ["chat", "ops", "pager"]);
+    assert_eq!(chosen(&["pager"], Severity::Critical), ["pager"]);
+    assert_eq!(chosen(&["pager"], Severity::Warning), ["chat", "ops"], "better to surprise than to be silent");
 }
