@@ -11,7 +11,7 @@ use super::parcel::{FEW, Item};
 /// A channel that accepts nothing for so long is told on the others.
 pub(super) const FAILING: Span = Span::minutes(15);
 /// An alert waits so long for others with its cause, unless little time is left.
-const FIRST: Span = Span::seconds(10);
+const FIRST: Span = Span::seconds(5);
 /// Further alerts with a cause that was told once, twice, … are gathered for so long, so that they come as one message.
 const GATHER: [Span; 4] = [Span::minutes(2), Span::minutes(5), Span::minutes(15), Span::minutes(30)];
 /// What was not told for so long begins anew.

@@ -107,6 +107,11 @@ impl Server {
     /// # Errors
     /// A live daemon has it, something else stands there, or the system refuses.
     pub async fn bind(path: &Path) -> Result<Self, BindError> {
+        Self::bind_for(path, &People::read()).await
+    }
+
+    /// The same with the group as these files know it.
+    pub(super) async fn bind_for(path: &Path, people: &People) -> Result<Self, BindError> {
         let wrong = |detail: String| BindError { path: path.to_owned(), detail };
         clear(path).await.map_err(&wrong)?;
         // Only for the moment of the bind: what the daemon starts later keeps the umask it was given.
@@ -116,7 +121,7 @@ impl Server {
         let listener = bound.map_err(|error| wrong(refused(path, &error)))?;
         let file = SocketFile { path: path.to_owned(), identity: identity(path).unwrap_or_default() };
         let mut access = Access::own();
-        if let Some(group) = People::read().group(GROUP) {
+        if let Some(group) = people.group(GROUP) {
             match give_to_group(path, group) {
                 Ok(()) => access.group = Some(group),
                 Err(error) => {

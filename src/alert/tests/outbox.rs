@@ -48,7 +48,7 @@ pub struct Outbox {
 impl Outbox {
     /// An alert that has waited for others with its cause already.
     pub async fn put(&self, composed: &Composed, channels: &[&str], at: Stamp) {
-        self.put_fresh(composed, channels, at.minus(cutover_api::Span::seconds(10))).await;
+        self.put_fresh(composed, channels, at.minus(cutover_api::Span::seconds(5))).await;
     }
 
     /// An alert that has just come about.
