@@ -151,9 +151,10 @@ fn what_to_do(letter: &mut Letter, items: &[Item], same_cause: bool) {
     if items[0].message.kind == "recovered" {
         letter.say("Nothing is asked of you.");
     }
-    let shared = same_cause.then(|| first_way(&items[0])).flatten().filter(|(_, does)| {
-        items.iter().all(|item| first_way(item).is_some_and(|(_, other)| other == *does))
-    });
+    let shared = same_cause
+        .then(|| first_way(&items[0]))
+        .flatten()
+        .filter(|(_, does)| items.iter().all(|item| first_way(item).is_some_and(|(_, other)| other == *does)));
     if let Some((command, does)) = &shared {
         match several(items).filter(|_| !command.is_empty()) {
             Some(command) => letter.command(&command).note("", does),

@@ -46,7 +46,8 @@ impl Read {
                 None => Arc::new(serde_json::from_str(&row.message).unwrap_or_else(|_| unreadable(&row, environment))),
             };
             self.0.insert(row.alert.clone(), Arc::clone(&message));
-            let item = Item { alert: row.alert, at: row.at, tries: row.tries, not_before: row.not_before, over: false, message };
+            let item =
+                Item { alert: row.alert, at: row.at, tries: row.tries, not_before: row.not_before, over: false, message };
             (row.channel, item)
         };
         rows.into_iter().map(item).collect()

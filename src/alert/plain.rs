@@ -212,11 +212,9 @@ pub fn clock_thawed(environment: &str, by_hand: bool, at: Stamp) -> Composed {
     draft.what = String::from(if by_hand { "the clock is confirmed" } else { "the clock is sane again" });
     let why = if by_hand { "A person has confirmed the machine's clock" } else { "The machine's clock is sane again" };
     let mut letter = Letter::default();
-    letter
-        .part("What happened")
-        .say(&format!("{why}. It says {}.", time(at)))
-        .part("What happens by itself")
-        .say("Rotations start and keys are ended again, as their dates and proofs allow. What was missed meanwhile is made up for.");
+    letter.part("What happened").say(&format!("{why}. It says {}.", time(at))).part("What happens by itself").say(
+        "Rotations start and keys are ended again, as their dates and proofs allow. What was missed meanwhile is made up for.",
+    );
     draft.finish(letter, &[], json!({}))
 }
 

@@ -236,7 +236,8 @@ fn next_try(matter: &Matter<'_>) -> String {
 
 fn tries_again(matter: &Matter<'_>) -> String {
     let machine = matter.machine;
-    let mut said = format!("cutover tries again, {}, then at least every hour, and goes on when it succeeds.", next_try(matter));
+    let mut said =
+        format!("cutover tries again, {}, then at least every hour, and goes on when it succeeds.", next_try(matter));
     if let (Some(leg), Some(grace)) = (&machine.leg, &machine.grace)
         && clock_runs(matter)
         && !leg.early

@@ -39,7 +39,11 @@ pub(super) fn why(matter: &Matter<'_>, why: &Why) -> Told {
             happened: format!(
                 "The credential that cutover itself uses at {account} is not accepted, or has ended: {}. {}",
                 sentence(detail),
-                if matter.machine.mint.intents == 0 { "Nothing has happened: no new key was asked for." } else { "This rotation waits for another one." }
+                if matter.machine.mint.intents == 0 {
+                    "Nothing has happened: no new key was asked for."
+                } else {
+                    "This rotation waits for another one."
+                }
             ),
             cause: account,
         },

@@ -245,7 +245,9 @@ mod tests {
 
     #[test]
     fn after_another_boot_a_freeze_for_a_leap_ends_only_below_what_the_wrong_clock_shows() {
-        for (wall, holds) in [(NOW, true), (NOW + HOUR, true), (NOW + YEAR, false), (NOW + YEAR + HOUR, false), (NOW - YEAR, false)] {
+        for (wall, holds) in
+            [(NOW, true), (NOW + HOUR, true), (NOW + YEAR, false), (NOW + YEAR + HOUR, false), (NOW - YEAR, false)]
+        {
             assert_eq!(after(YEAR, &Machine::at(wall, 7, "b")), holds, "{wall}");
         }
     }

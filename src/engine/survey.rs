@@ -400,9 +400,7 @@ impl Surveyor<'_> {
             let Some(witness) = witness else { continue };
             let told: Result<(), String> = match witness.look(&vars).await {
                 Outcome::Done(_) => Ok(()),
-                Outcome::Refused(Refusal { class: Class::Gone, .. }) => {
-                    Err(String::from("gone: there is no such address"))
-                }
+                Outcome::Refused(Refusal { class: Class::Gone, .. }) => Err(String::from("gone: there is no such address")),
                 Outcome::Refused(refusal) => Err(refusal.to_string()),
                 Outcome::Unknown(cause) => Err(cause.to_string()),
             };

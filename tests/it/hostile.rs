@@ -312,7 +312,11 @@ async fn an_expired_credential_is_waited_for_and_taken_up_when_its_file_changes(
         let renewed = cutover_api::Clock::now(cast.house.clock.as_ref());
         cast.house.until(POLICY, |status| status.phase == "retire").await;
         let tried = cast.provider.calls_of(CallKind::Mint).last().copied().expect("minted");
-        assert!(tried.since(renewed) < Span::minutes(40), "by the change of the file, not by the hourly try: {}", tried.since(renewed));
+        assert!(
+            tried.since(renewed) < Span::minutes(40),
+            "by the change of the file, not by the hourly try: {}",
+            tried.since(renewed)
+        );
         cast.app_is_well("renewed").await;
         assert_eq!(cast.house.status(POLICY).held, None);
         cast.house.alerted("recovered").await;

@@ -27,7 +27,8 @@ fn store_down(policy: &str) -> impl FnMut(&Effect) -> Option<Event> + use<> {
 }
 
 fn unreadable(policy: &str) -> impl FnMut(&Effect) -> Option<Event> + use<> {
-    let detail = format!("target vault:apps/{policy} cannot be read: unsent (connect)\nno alert channel accepts a login: ops: down");
+    let detail =
+        format!("target vault:apps/{policy} cannot be read: unsent (connect)\nno alert channel accepts a login: ops: down");
     move |effect| (*effect == Effect::Survey).then(|| Event::Surveyed(Err(detail.clone())))
 }
 
@@ -48,7 +49,9 @@ async fn a_store_that_is_down_for_300_policies_is_one_message_and_so_is_its_end(
     let mut stories: Vec<Story> = policies.iter().map(|policy| Story::of(policy, grace_plan())).collect();
     for (story, policy) in stories.iter_mut().zip(&policies) {
         let held = next(story, policy, store_down(policy));
-        assert!(held.message.text.contains(&format!("vault:apps/{policy} cannot")) || held.message.text.contains(policy.as_str()));
+        assert!(
+            held.message.text.contains(&format!("vault:apps/{policy} cannot")) || held.message.text.contains(policy.as_str())
+        );
         outbox.put_fresh(&held, &["ops"], START).await;
     }
     pass_until(&courier, &clock, START.plus(Span::minutes(3))).await;
@@ -87,7 +90,10 @@ async fn a_cause_that_arrives_over_half_an_hour_is_a_handful_of_messages_and_the
     assert!(got.len() <= 5, "{:?}", ops.subjects());
     assert_eq!(named(&got, "held").len(), 300, "nobody is forgotten");
     let together = got.iter().filter(|message| message.policies.len() > 1);
-    assert!(together.clone().all(|message| message.subject.ends_with("cannot begin: vault cannot be read: unsent (connect)")), "{got:?}");
+    assert!(
+        together.clone().all(|message| message.subject.ends_with("cannot begin: vault cannot be read: unsent (connect)")),
+        "{got:?}"
+    );
     assert_eq!(outbox.open(), 0);
 }
 
