@@ -205,6 +205,11 @@ pub(super) fn by_itself(matter: &Matter<'_>) -> String {
         return String::from("Nothing: this rotation is closed.");
     }
     let mut said = match &machine.held {
+        Some(held) if matches!(held.why, Why::Credential(_)) => format!(
+            "cutover looks every minute whether another credential is there, and goes on with it at once. The present one is tried \
+             again too, {}, then at least every hour.",
+            next_try(matter)
+        ),
         Some(held) if held.why.retries() => tries_again(matter),
         Some(held) if held.why == Why::Doubt => in_doubt(matter),
         Some(_) if machine.retire.reactivate => {
@@ -222,13 +227,17 @@ pub(super) fn by_itself(matter: &Matter<'_>) -> String {
     said
 }
 
-fn tries_again(matter: &Matter<'_>) -> String {
-    let machine = matter.machine;
-    let next = match machine.call {
+fn next_try(matter: &Matter<'_>) -> String {
+    match matter.machine.call {
         Call::Ready { not_before, .. } if not_before > matter.at => format!("next {}", beside(not_before, matter.at)),
         _ => String::from("now"),
-    };
-    let mut said = format!("cutover tries again, {next}, then at least every hour, and goes on when it succeeds.");
+    }
+}
+
+fn tries_again(matter: &Matter<'_>) -> String {
+    let machine = matter.machine;
+    let mut said =
+        format!("cutover tries again, {}, then at least every hour, and goes on when it succeeds.", next_try(matter));
     if let (Some(leg), Some(grace)) = (&machine.leg, &machine.grace)
         && clock_runs(matter)
         && !leg.early

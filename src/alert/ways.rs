@@ -62,7 +62,12 @@ fn resume(matter: &Matter<'_>, does: impl Into<String>, costs: impl Into<String>
 
 fn held_ways(matter: &Matter<'_>, why: &Why) -> Vec<Offer> {
     let account = matter.account;
-    let mut offers = vec![match why {
+    let mut offers = match why {
+        Why::Credential(_) => vec![outside(renewal(account))],
+        _ => Vec::new(),
+    };
+    offers.push(match why {
+        Why::Credential(_) => resume(matter, "Once it is there: tries now instead of within a minute.", ""),
         Why::Preflight(_) => resume(matter, "Once the check above is mended: checks everything again now and goes on.", ""),
         Why::MintRefused(_) => {
             let does = format!("Once {account} would accept it: checks everything again and asks for a new key once more.");
@@ -102,7 +107,7 @@ fn held_ways(matter: &Matter<'_>, why: &Why) -> Vec<Offer> {
         Why::Retire(_) => resume(matter, "Tries to end the old key again now.", ""),
         Why::OldStillAccepted => resume(matter, "Presents the old key again now.", ""),
         Why::Look(_) => resume(matter, "Once the credential may do this: looks again now and goes on.", ""),
-    }];
+    });
     if matches!(why, Why::OldStillAccepted | Why::Retire(_)) {
         offers.push(outside(format!("Or revoke the old key by hand at {account}, by its id. cutover sees that it is dead.")));
     }
@@ -110,6 +115,14 @@ fn held_ways(matter: &Matter<'_>, why: &Why) -> Vec<Offer> {
     offers.push(abandon(matter));
     offers.extend(support(matter, why));
     offers
+}
+
+/// Where another credential comes from.
+pub(super) fn renewal(account: &str) -> String {
+    format!(
+        "Get a new credential at {account} and put it where [provider.{account}] credential points. It is read at each use: nothing \
+         needs a restart."
+    )
 }
 
 fn drift(matter: &Matter<'_>, targets: &[u32]) -> Vec<Offer> {

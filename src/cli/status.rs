@@ -74,9 +74,15 @@ async fn watch(door: &Door, common: &Common, args: &StatusArgs) -> Result<Exit, 
     let mut shown: Option<Vec<PolicyStatus>> = None;
     let mut told = false;
     loop {
-        match look(door, args).await {
+        let looked = tokio::select! {
+            looked = look(door, args) => looked,
+            _ = tokio::signal::ctrl_c() => return Ok(shown.as_deref().map_or(Exit::Done, exit)),
+        };
+        match looked {
             Ok((policies, standing)) => {
-                told = false;
+                if std::mem::take(&mut told) {
+                    tell("The daemon answers again.");
+                }
                 // Ages move at every look; only a terminal, which is drawn anew, shows them.
                 let changed = shown.as_ref().is_none_or(|before| moved(before, &policies));
                 if common.json && changed {
@@ -89,7 +95,8 @@ async fn watch(door: &Door, common: &Common, args: &StatusArgs) -> Result<Exit, 
             // The daemon may be restarting: whoever watches wants to see it come back.
             Err(failure) if shown.is_some() && failure.exit == Exit::Failed => {
                 if !told {
-                    tell(&failure.text);
+                    let why = failure.text.split(';').next().unwrap_or_default();
+                    tell(&format!("{why}; still watching, until Ctrl-C. What is shown is how it stood before."));
                     told = true;
                 }
             }
@@ -120,6 +127,8 @@ fn document(daemon: bool, policies: &[PolicyStatus], standing: &Standing) -> Val
         "daemon": daemon,
         "reload_error": standing.reload_error,
         "failed_reloads": standing.failed_reloads,
+        "silent_channels": standing.silent_channels,
+        "clock_frozen": standing.clock_frozen,
         "policies": policies,
     })
 }
@@ -132,6 +141,14 @@ fn in_words(screen: &Screen, daemon: bool, policies: &[PolicyStatus], standing: 
         let line = format!("The configuration on disk was refused {} ({count}); the one before is in force.", time(&error.at));
         text.push_str(&(screen.paint(Paint::Bad, &line) + "\n"));
         error.problems.iter().for_each(|problem| text.push_str(&format!("  {problem}\n")));
+    }
+    if standing.clock_frozen {
+        let line = "The clock has stepped: nothing starts and no key is ended. If `date -u` is right: cutover resume";
+        text.push_str(&(screen.paint(Paint::Bad, line) + "\n"));
+    }
+    for silent in &standing.silent_channels {
+        let line = format!("Alerts do not get out by {} since {}: {}", silent.channel, time(&silent.since), silent.detail);
+        text.push_str(&(screen.paint(Paint::Bad, &line) + "\n"));
     }
     if policies.is_empty() {
         return text + "No policies.\n";
@@ -242,6 +259,8 @@ pub(super) mod tests {
             at: "2026-11-21T12:00:00Z".into(),
             reload_error: None,
             failed_reloads: 0,
+            silent_channels: Vec::new(),
+            clock_frozen: false,
         }
     }
 
@@ -320,7 +339,7 @@ No policies.
         let document = document(true, &three()[1..2], &standing());
         let expected = serde_json::json!({
             "version": 1, "environment": "prod", "at": "2026-11-21T12:00:00Z",
-            "daemon": { "pid": 7, "version": "0.1.0" }, "reload_error": null, "failed_reloads": 0,
+            "daemon": { "pid": 7, "version": "0.1.0" }, "reload_error": null, "failed_reloads": 0, "silent_channels": [], "clock_frozen": false,
             "policies": [{
                 "policy": "erp", "provider": "bondi", "phase": "idle", "rotation": null, "ended": null, "rotated_at": null,
                 "age_seconds": 60, "key_id": null, "fingerprint": null, "next_due": null, "waits_for": null,

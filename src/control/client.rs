@@ -11,6 +11,9 @@ use super::wire::{Ask, Hello, LONGEST_LINE, Line, Refused, encode_ask};
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
+/// How often a daemon that has no place is asked, and the wait between two tries.
+const BUSY_TRIES: usize = 40;
+const BUSY_WAIT: Duration = Duration::from_millis(250);
 
 /// A daemon that answers at a socket.
 #[derive(Clone, Debug)]
@@ -76,11 +79,22 @@ impl Client {
             .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut)))
     }
 
-    /// Asks, hands every item to `on_item` and returns what it was done with. `idle`: the longest silence.
+    /// Asks, hands every item to `on_item` and returns what it was done with. `idle`: the longest silence. A daemon that has no place at
+    /// the moment has done nothing: it is asked again for a while.
     ///
     /// # Errors
     /// See [`AskError`].
     pub async fn ask(&self, ask: &Ask, idle: Duration, on_item: &mut (dyn FnMut(Value) + Send)) -> Result<Value, AskError> {
+        for _ in 1..BUSY_TRIES {
+            match self.ask_once(ask, idle, on_item).await {
+                Err(AskError::Refused(refused)) if refused.is_busy() => tokio::time::sleep(BUSY_WAIT).await,
+                answer => return answer,
+            }
+        }
+        self.ask_once(ask, idle, on_item).await
+    }
+
+    async fn ask_once(&self, ask: &Ask, idle: Duration, on_item: &mut (dyn FnMut(Value) + Send)) -> Result<Value, AskError> {
         let gone = |what: &str| AskError::Gone(format!("the daemon at {} {what}", self.path.display()));
         let request = encode_ask(ask).map_err(AskError::Refused)?;
         let stream = self.connect().await.map_err(|error| gone(&format!("cannot be reached ({error})")))?;

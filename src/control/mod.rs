@@ -7,6 +7,7 @@
 mod client;
 pub mod emergency;
 pub mod people;
+mod places;
 mod server;
 #[cfg(test)]
 mod tests;

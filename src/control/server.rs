@@ -12,18 +12,15 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use super::people::{Access, GROUP, Peer, People, give_to_group, supplementary};
+use super::places::{Places, Ticket};
 use super::wire::{Ask, LONGEST_LINE, Line, Refused, decode_ask};
 
-/// Connections at once.
-const CONNECTIONS: usize = 32;
-/// Of these, kept free for root and the daemon's own user.
-const RESERVED: usize = 8;
 /// A request must have come whole within this, and a line of the reply be taken.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Items that wait to be sent.
@@ -110,6 +107,11 @@ impl Server {
     /// # Errors
     /// A live daemon has it, something else stands there, or the system refuses.
     pub async fn bind(path: &Path) -> Result<Self, BindError> {
+        Self::bind_for(path, &People::read()).await
+    }
+
+    /// The same with the group as these files know it.
+    pub(super) async fn bind_for(path: &Path, people: &People) -> Result<Self, BindError> {
         let wrong = |detail: String| BindError { path: path.to_owned(), detail };
         clear(path).await.map_err(&wrong)?;
         // Only for the moment of the bind: what the daemon starts later keeps the umask it was given.
@@ -119,7 +121,7 @@ impl Server {
         let listener = bound.map_err(|error| wrong(refused(path, &error)))?;
         let file = SocketFile { path: path.to_owned(), identity: identity(path).unwrap_or_default() };
         let mut access = Access::own();
-        if let Some(group) = People::read().group(GROUP) {
+        if let Some(group) = people.group(GROUP) {
             match give_to_group(path, group) {
                 Ok(()) => access.group = Some(group),
                 Err(error) => {
@@ -134,8 +136,7 @@ impl Server {
 
     /// Serves until `shutdown`; then the requests under way are ended.
     pub async fn serve(self, handler: Arc<dyn Handler>, shutdown: CancellationToken) {
-        let all = Arc::new(Semaphore::new(CONNECTIONS));
-        let others = Arc::new(Semaphore::new(CONNECTIONS - RESERVED));
+        let places = Places::new();
         let tasks = TaskTracker::new();
         loop {
             let accepted = tokio::select! {
@@ -151,19 +152,12 @@ impl Server {
                     continue;
                 }
             };
-            let connection = Connection { handler: Arc::clone(&handler), access: self.access };
-            let (all, others) = (Arc::clone(&all), Arc::clone(&others));
+            let connection = Connection { handler: Arc::clone(&handler), access: self.access, places: Arc::clone(&places) };
             match stream.peer_cred() {
                 Ok(cred) => {
                     let peer = Peer { uid: cred.uid(), gid: cred.gid(), pid: cred.pid() };
-                    let place = if self.access.is_own(peer) { Some(None) } else { others.try_acquire_owned().ok().map(Some) };
-                    match (place, all.try_acquire_owned()) {
-                        (Some(place), Ok(permit)) => drop(tasks.spawn(async move {
-                            connection.serve(stream, peer).await;
-                            drop((place, permit));
-                        })),
-                        _ => turn_away(&stream),
-                    }
+                    let ticket = places.wait(peer.uid);
+                    drop(tasks.spawn(async move { connection.serve(stream, peer, ticket).await }));
                 }
                 Err(error) => debug!(%error, "the kernel does not say who connects"),
             }
@@ -204,21 +198,15 @@ fn refused(path: &Path, error: &std::io::Error) -> String {
     format!("cannot be opened ({error}); is {} the daemon's own?", parent.display())
 }
 
-/// Tells a client that there are too many, without waiting for it.
-fn turn_away(stream: &UnixStream) {
-    let line = Line::Refused(Refused::guard("too many connections to the control socket; try again in a moment")).encode();
-    // A client that does not take it is turned away all the same.
-    let _unread = stream.try_write(&line);
-}
-
 /// One accepted connection.
 struct Connection {
     handler: Arc<dyn Handler>,
     access: Access,
+    places: Arc<Places>,
 }
 
 impl Connection {
-    async fn serve(&self, stream: UnixStream, peer: Peer) {
+    async fn serve(&self, stream: UnixStream, peer: Peer, ticket: Ticket) {
         let (read, mut write) = stream.into_split();
         let people = People::read();
         if !self.access.allows(peer, &people, || supplementary(peer.pid)) {
@@ -227,13 +215,23 @@ impl Connection {
             send(&mut write, &Line::Refused(Refused::guard(why))).await;
             return;
         }
-        let ask = match request(read).await {
+        let asked = tokio::select! {
+            biased;
+            asked = request(read) => asked,
+            () = ticket.evicted() => Some(Err(Refused::busy())),
+        };
+        drop(ticket);
+        let ask = match asked {
             Some(Ok(ask)) => ask,
             Some(Err(refused)) => {
                 send(&mut write, &Line::Refused(refused)).await;
                 return;
             }
             None => return,
+        };
+        let Some(_place) = self.places.answer(peer.uid, self.access.is_own(peer)).await else {
+            send(&mut write, &Line::Refused(Refused::busy())).await;
+            return;
         };
         let actor = people.actor(peer.uid);
         let (items, mut receiver) = Items::channel();

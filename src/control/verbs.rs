@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::server::{Handler, Items};
 use super::weigh::{DecisionCost, RotationCost, facts};
-use super::wire::{Ask, Chain, ClockConfirmed, Decided, Decision, Hello, Refused, Standing};
+use super::wire::{Ask, Chain, ClockConfirmed, Decided, Decision, Hello, Refused, SilentChannel, Standing};
 use crate::alert;
 use crate::catalog::Catalog;
 use crate::engine::check::Finding;
@@ -100,7 +100,19 @@ impl Verbs {
             error.problems.truncate(50);
             error.problems.iter_mut().for_each(|problem| *problem = problem.chars().take(500).collect());
         }
-        Standing { hello: self.hello(), at: rfc3339(self.engine.now()), reload_error, failed_reloads }
+        let silent = self.engine.channel_troubles().into_iter().take(50).map(|trouble| SilentChannel {
+            channel: trouble.channel,
+            since: rfc3339(trouble.since),
+            detail: trouble.detail.chars().take(300).collect(),
+        });
+        Standing {
+            hello: self.hello(),
+            at: rfc3339(self.engine.now()),
+            reload_error,
+            failed_reloads,
+            silent_channels: silent.collect(),
+            clock_frozen: self.engine.frozen(),
+        }
     }
 
     /// Names that are meant literally must exist; whatever is selected must be something.

@@ -16,6 +16,9 @@ pub const VERSION: u64 = 1;
 /// The longest line, its newline included, in bytes.
 pub const LONGEST_LINE: usize = 64 * 1024;
 
+/// What is said where there is no place for another request.
+const BUSY: &str = "too many requests at the control socket; try again in a moment";
+
 /// The keys of a selector.
 const SELECTOR: [&str; 5] = ["policies", "tags", "holders", "providers", "all"];
 
@@ -188,6 +191,23 @@ pub struct Standing {
     pub reload_error: Option<super::ReloadError>,
     /// Reloads that failed since the start.
     pub failed_reloads: u64,
+    /// The alert channels that accept nothing at present.
+    #[serde(default)]
+    pub silent_channels: Vec<SilentChannel>,
+    /// The clock has stepped and nobody has confirmed it: nothing starts and no key is ended.
+    #[serde(default)]
+    pub clock_frozen: bool,
+}
+
+/// An alert channel that accepts nothing at present.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SilentChannel {
+    /// Its name.
+    pub channel: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// What it said last.
+    pub detail: String,
 }
 
 /// What a check of the history's chain gave.
@@ -245,6 +265,18 @@ impl Refused {
     #[must_use]
     pub fn guard(reason: impl Into<String>) -> Self {
         Self { kind: RefusedKind::Guard, reason: reason.into() }
+    }
+
+    /// There is no place for another request: nothing was done, and it may be sent again in a moment.
+    #[must_use]
+    pub fn busy() -> Self {
+        Self::guard(BUSY)
+    }
+
+    /// Whether only a place was missing.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        *self == Self::busy()
     }
 
     /// It was tried and failed.

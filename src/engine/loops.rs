@@ -1,17 +1,14 @@
-//! The engine's own loops: the schedule, the outbox, the clock's sanity, the backstop of wake-ups.
+//! The engine's own loops: the schedule, the outbox, the backstop of wake-ups.
 
 use std::sync::Arc;
 
 use cutover_api::{Clock, Span, Stamp};
-use cutover_ledger::Commit;
 use tokio_cron_scheduler::{Job, JobScheduler};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::policies::{Call, due, missed};
-use super::shared::STEP;
-use super::story::alert_row;
-use super::{Engine, Shared};
-use crate::alert::{self, Courier};
+use super::{Engine, Shared, sanity};
+use crate::alert::Courier;
 
 impl Engine {
     /// `schedule`: dates start rotations; otherwise only what is ordered runs.
@@ -27,7 +24,7 @@ impl Engine {
         let shared = Arc::clone(&self.shared);
         self.tasks.spawn(async move { outbox(shared).await });
         let shared = Arc::clone(&self.shared);
-        self.tasks.spawn(async move { sanity(shared).await });
+        self.tasks.spawn(async move { sanity::watch(shared, schedule).await });
         let shared = Arc::clone(&self.shared);
         self.tasks.spawn(async move { wake_ups(shared).await });
     }
@@ -94,6 +91,8 @@ async fn outbox(shared: Arc<Shared>) {
     let for_channels = Arc::clone(&shared);
     let clock = Arc::new(Hand(Arc::clone(&shared)));
     let courier = Courier::new(Arc::clone(&shared.ledger), clock, move || for_channels.channels(), shared.environment());
+    let for_standing = Arc::clone(&shared);
+    let courier = courier.asking(move |message| for_standing.stands(message));
     while !shared.stopping() {
         let next = match courier.deliver().await {
             Ok(next) => next,
@@ -102,6 +101,7 @@ async fn outbox(shared: Arc<Shared>) {
                 shared.clock.now().plus(Span::seconds(10))
             }
         };
+        shared.put_troubles(courier.troubles());
         tokio::select! {
             () = shared.clock.sleep_until(next) => {}
             () = shared.alerts() => {}
@@ -116,42 +116,6 @@ struct Hand(Arc<Shared>);
 impl Clock for Hand {
     fn now(&self) -> Stamp {
         self.0.clock.now()
-    }
-}
-
-/// Tells when the wall clock has stepped against the boot clock, and thaws when it is sane again or confirmed. The freeze itself is seen
-/// at every use, by [`Shared::frozen`].
-async fn sanity(shared: Arc<Shared>) {
-    while !shared.stopping() {
-        tokio::select! {
-            () = shared.clock.sleep_until(shared.clock.now().plus(Span::seconds(30))) => {}
-            () = shared.shutdown.cancelled() => return,
-        }
-        let step = shared.clock_step();
-        let told = shared.freeze_told();
-        if step.abs() > STEP && !told {
-            warn!(
-                seconds = step / 1_000,
-                "the clock has stepped: nothing starts and no key is ended until it is confirmed or sane again"
-            );
-            let now = shared.clock.now();
-            let frozen = alert::clock_frozen(&shared.environment(), step, now);
-            let row = alert_row(&frozen.message, &[], &shared.channels(), now);
-            match shared.ledger.commit(Commit { alerts: vec![row], ..Commit::default() }).await {
-                Ok(()) => shared.freeze(true),
-                Err(error) => warn!(%error, "the alert about the clock could not be kept; it is made again"),
-            }
-            shared.alerts_waiting();
-        } else if told && step.abs() <= STEP {
-            info!("the clock is sane again");
-            shared.freeze(false);
-        } else if told && shared.take_thaw() {
-            shared.clock_is_sane();
-            shared.freeze(false);
-        } else if !told {
-            // Slow drift (NTP slewing) moves the mark along.
-            shared.clock_is_sane();
-        }
     }
 }
 

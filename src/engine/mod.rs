@@ -5,6 +5,7 @@ mod calling;
 mod calls;
 pub mod check;
 pub mod clock;
+mod credential;
 mod cut;
 mod effects;
 mod emergency;
@@ -18,8 +19,10 @@ mod plugins;
 mod policies;
 mod report;
 mod run;
+mod sanity;
 mod shared;
 mod snapshot;
+mod standing;
 mod status;
 mod step;
 mod story;
@@ -140,6 +143,7 @@ impl Engine {
     async fn load(&self, config: &Config, only: Option<&[String]>) -> Result<(), String> {
         let shared = &self.shared;
         let loaded = shared.ledger.load().await.map_err(|error| error.to_string())?;
+        sanity::recall(shared, &loaded.notes).await?;
         for key in loaded.keys {
             shared.know_key(&key.policy, key.fingerprint);
         }
@@ -357,6 +361,12 @@ impl Engine {
     #[must_use]
     pub fn frozen(&self) -> bool {
         self.shared.frozen()
+    }
+
+    /// The alert channels that accept nothing at present.
+    #[must_use]
+    pub fn channel_troubles(&self) -> Vec<crate::alert::Trouble> {
+        self.shared.troubles()
     }
 
     /// Looks at everything again now (SIGUSR2).

@@ -18,6 +18,7 @@ pub struct AccountLine {
     /// Calls it takes at once.
     pub limit: Arc<Semaphore>,
     paused_until: AtomicI64,
+    denied: Mutex<Option<String>>,
 }
 
 impl AccountLine {
@@ -25,6 +26,17 @@ impl AccountLine {
     #[must_use]
     pub fn paused_until(&self) -> Stamp {
         Stamp(self.paused_until.load(Ordering::SeqCst))
+    }
+
+    /// A call that nothing waits for was refused for the credential.
+    pub fn deny(&self, detail: String) {
+        *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = Some(detail);
+    }
+
+    /// Such a refusal since this was last asked.
+    #[must_use]
+    pub fn take_denied(&self) -> Option<String> {
+        self.denied.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The provider asked to wait: every rotation of this account does.
@@ -99,7 +111,9 @@ impl Workshop {
             self.catalog.account(&account.definition_name, &account.definition, reader)
         })?;
         let limit = provider.max_in_flight().unwrap_or(ACCOUNT_LIMIT).max(1);
-        let line = Arc::new(AccountLine { provider, limit: Arc::new(Semaphore::new(limit)), paused_until: AtomicI64::new(0) });
+        let limit = Arc::new(Semaphore::new(limit));
+        let line = AccountLine { provider, limit, paused_until: AtomicI64::new(0), denied: Mutex::default() };
+        let line = Arc::new(line);
         accounts.insert(key, Arc::clone(&line));
         Ok(line)
     }

@@ -56,6 +56,8 @@ pub struct Runner {
     pub(super) inbox: mpsc::Receiver<Ordered>,
     pub(super) actor: String,
     pub(super) parked: Option<Ordered>,
+    /// The credential that the last call to the provider was made with.
+    pub(super) credential: Option<String>,
 }
 
 impl Runner {
@@ -84,6 +86,7 @@ impl Runner {
             values: Arc::new(Values::default()),
             inbox,
             parked: None,
+            credential: None,
         };
         runner.open_values().await?;
         Ok(runner)
@@ -132,7 +135,10 @@ impl Runner {
                 Due::Rest => return Stop::Closed,
                 Due::Tell => self.step(Event::Woke.into()).await,
                 Due::Call(effect) => self.call(effect).await,
-                Due::Sleep(until) | Due::Ask(_, until) => self.wait(until).await,
+                Due::Sleep(until) | Due::Ask(_, until) => match self.renewed().await {
+                    true => self.step(Event::Renewed.into()).await,
+                    false => self.wait(self.next_look(until)).await,
+                },
             };
             if let Err(stop) = result {
                 return stop;

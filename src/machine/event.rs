@@ -318,6 +318,10 @@ pub enum Event {
     Guarded(Vec<Holding>),
     /// [`Effect::Survey`]: all is well, or what is not.
     Surveyed(Result<Survey, String>),
+    /// [`Effect::Survey`]: the account's credential is dead, whatever else is not well.
+    Denied(String),
+    /// Another credential is where the dead one was.
+    Renewed,
     /// [`Effect::Mint`], [`Effect::Replay`]: a raw reply was received and is sealed in this very commit, or none was.
     Replied(Answer<()>),
     /// [`Effect::ReadReply`], [`Effect::ReadNew`].

@@ -116,7 +116,9 @@ impl Work<'_> {
             self.next.held.as_ref().map(|held| &held.why),
             Some(Why::Doubt | Why::Candidates(_) | Why::SameKey | Why::NewKeyRefused | Why::Look(_))
         );
-        if !held || !matches!(self.next.phase, Phase::Doubt | Phase::Mint) {
+        let unlooked = self.next.phase == Phase::Doubt
+            && matches!(self.next.held.as_ref().map(|held| &held.why), Some(Why::Credential(_)));
+        if !(held || unlooked) || !matches!(self.next.phase, Phase::Doubt | Phase::Mint) {
             return Err(self.illegal("resume --mint-again is for a mint held in doubt; nothing was changed"));
         }
         self.next.held = None;

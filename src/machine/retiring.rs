@@ -110,7 +110,9 @@ impl Work<'_> {
             Answer::Refused(refused) => {
                 let tries = self.again(self.next.failures, refused.retry_after, false);
                 self.next.failures = tries;
-                if tries >= TRIES || refused.class == crate::event::Class::Scope {
+                if self.is_denied(&refused) {
+                    self.hold(Why::Credential(refused.detail));
+                } else if tries >= TRIES || refused.class == crate::event::Class::Scope {
                     self.hold(Why::Retire(refused.detail));
                 }
             }
@@ -177,9 +179,12 @@ impl Work<'_> {
                 self.next.retire.provider_skew = Some(skew.unwrap_or(0));
                 self.retire_moves();
             }
-            Answer::Refused(refused) => {
-                self.clock_unread(refused.retry_after, refused.detail);
+            Answer::Refused(refused) if self.is_denied(&refused) => {
+                let tries = self.again(self.next.failures, refused.retry_after, false);
+                self.next.failures = tries;
+                self.hold(Why::Credential(refused.detail));
             }
+            Answer::Refused(refused) => self.clock_unread(refused.retry_after, refused.detail),
             Answer::Unknown(detail) => self.clock_unread(None, detail),
         }
         Ok(())

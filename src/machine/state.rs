@@ -195,6 +195,8 @@ pub enum Proof {
 pub enum Why {
     /// A check of the preflight fails. Nothing has happened; it is tried again by itself.
     Preflight(String),
+    /// The account's credential is dead. It goes on by itself as soon as another one is in its place.
+    Credential(String),
     /// The mint is refused.
     MintRefused(String),
     /// Whether a key was made is not known, and nothing more can be looked at.
@@ -250,6 +252,7 @@ impl Why {
     pub const fn label(&self) -> &'static str {
         match self {
             Self::Preflight(_) => "preflight",
+            Self::Credential(_) => "credential",
             Self::MintRefused(_) => "mint-refused",
             Self::Doubt => "doubt",
             Self::Candidates(_) => "candidates",
@@ -269,7 +272,15 @@ impl Why {
     /// It goes on trying by itself, seldom: what it waits for may come back without a person.
     #[must_use]
     pub const fn retries(&self) -> bool {
-        matches!(self, Self::Preflight(_) | Self::Store { .. } | Self::OldStillAccepted | Self::Retire(_) | Self::Look(_))
+        matches!(
+            self,
+            Self::Preflight(_)
+                | Self::Credential(_)
+                | Self::Store { .. }
+                | Self::OldStillAccepted
+                | Self::Retire(_)
+                | Self::Look(_)
+        )
     }
 }
 

@@ -423,7 +423,7 @@ async fn a_lost_reply_is_told_by_mail() {
     assert_eq!(held.status.code(), Some(3), "{}{}", String::from_utf8_lossy(&held.stderr), desk.log());
     assert_eq!(bondi.mints(), 1);
     let mut mails = String::new();
-    for _ in 0..200 {
+    for _ in 0..2_000 {
         mails = std::fs::read_to_string(&out).unwrap_or_default();
         if mails.contains("--mint-again") {
             break;

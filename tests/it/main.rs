@@ -11,6 +11,7 @@ mod lost;
 mod must_not;
 mod promises;
 mod regressions;
+mod restarts;
 mod seeds;
 mod servers;
 mod stolen;

@@ -227,6 +227,12 @@ pub trait Provider: Send + Sync {
     /// A refusal of class `auth`, with the reference's name and what to do, never its value.
     async fn credential(&self) -> Result<Credential, Refusal>;
 
+    /// Changes whenever the account's credential does, and says nothing of it; `None` where that cannot be told. Asks nobody but the
+    /// references.
+    async fn credential_mark(&self) -> Option<String> {
+        None
+    }
+
     /// A fresh value where the definition has `generate`; `None` otherwise.
     fn generate(&self) -> Option<Secret>;
 

@@ -53,6 +53,10 @@ impl Provider for HttpProvider {
         self.holdings.alive(&self.surroundings.references)
     }
 
+    async fn credential_mark(&self) -> Option<String> {
+        Some(self.holdings.mark(&self.surroundings.references))
+    }
+
     fn generate(&self) -> Option<Secret> {
         self.definition.head().generator.and_then(Generator::make)
     }

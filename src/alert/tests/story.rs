@@ -59,6 +59,7 @@ pub struct Story {
     pub hooks: Vec<String>,
     pub verifies: Vec<String>,
     pub old_is_ours: bool,
+    pub policy: String,
 }
 
 impl Story {
@@ -72,13 +73,19 @@ impl Story {
             hooks: vec![String::from("command /usr/local/bin/deploy crm")],
             verifies: vec![String::from("consumer")],
             old_is_ours: true,
+            policy: String::from("my-crm"),
         }
+    }
+
+    /// The story of a policy with a target of its own.
+    pub fn of(policy: &str, plan: Plan) -> Self {
+        Self { policy: policy.to_owned(), targets: vec![format!("vault:apps/{policy}")], ..Self::begin(plan) }
     }
 
     pub fn matter(&self) -> Matter<'_> {
         Matter {
             environment: "prod",
-            policy: "my-crm",
+            policy: &self.policy,
             rotation: "rot_abc",
             actor: "schedule",
             at: self.now,

@@ -28,6 +28,7 @@ fn whys() -> Vec<Why> {
     let text = || String::from("a detail");
     vec![
         Why::Preflight(text()),
+        Why::Credential(text()),
         Why::MintRefused(text()),
         Why::Doubt,
         Why::Candidates(vec![String::from("def_44")]),
