@@ -8,6 +8,7 @@ mod client;
 pub mod emergency;
 pub mod people;
 mod server;
+pub mod socket;
 #[cfg(test)]
 mod tests;
 mod verbs;
@@ -15,6 +16,7 @@ pub mod weigh;
 pub mod wire;
 
 pub use client::{AskError, Client, Reached};
-pub use server::{BindError, Handler, Items, Server};
+pub use server::{Handler, Items, Server};
+pub use socket::BindError;
 pub use verbs::{ReloadError, Verbs};
 pub use wire::{Ask, Decision, Refused, RefusedKind};

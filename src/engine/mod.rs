@@ -9,6 +9,7 @@ mod cut;
 mod effects;
 mod emergency;
 mod gate;
+mod gauges;
 mod housekeeping;
 mod ids;
 mod keeper;
@@ -41,6 +42,7 @@ use tracing::{error, info};
 
 pub use clock::{EngineClock, WallClock};
 pub use emergency::{EmergencyTaken, Run};
+pub use gauges::Totals;
 pub use keeper::References;
 pub use orders::{OrderRefused, Started};
 pub use plugins::Workshop;
@@ -285,6 +287,7 @@ impl Engine {
         };
         shared.ledger.commit(commit).await.map_err(|error| error.to_string())?;
         shared.put_policy_state(name, state);
+        shared.gauges.started();
         let row = shared.ledger.rotation(&id).await.map_err(|error| error.to_string())?;
         let rev = row.map(|row| row.rev).ok_or("the rotation just written is not there")?;
         self.drive(id.clone(), rev, record, snapshot, false).await?;

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::clock::EngineClock;
 use super::emergency::Run;
 use super::gate::Gate;
+use super::gauges::Gauges;
 use super::plugins::Workshop;
 use super::run::Ordered;
 use super::snapshot::{PolicyState, Record, Snapshot};
@@ -47,6 +48,10 @@ pub struct Shared {
     pub in_flight: Semaphore,
     /// Equal hooks.
     pub gate: Gate,
+    /// What monitoring asks for.
+    pub gauges: Gauges,
+    /// When it was made.
+    pub started_at: Stamp,
     /// The daemon ends.
     pub shutdown: CancellationToken,
     policies: Mutex<BTreeMap<String, PolicyState>>,
@@ -82,7 +87,8 @@ impl Shared {
         ledger: Arc<dyn Ledger>,
         clock: Arc<dyn EngineClock>,
     ) -> Self {
-        let sane = AtomicI64::new(clock.now().0.saturating_sub(clock.boot().0));
+        let started_at = clock.now();
+        let sane = AtomicI64::new(started_at.0.saturating_sub(clock.boot().0));
         Self {
             in_flight: Semaphore::new(config.daemon.max_in_flight.max(1)),
             config: RwLock::new(config),
@@ -91,6 +97,8 @@ impl Shared {
             ledger,
             clock,
             gate: Gate::default(),
+            gauges: Gauges::default(),
+            started_at,
             shutdown: CancellationToken::new(),
             policies: Mutex::default(),
             known: Mutex::default(),
