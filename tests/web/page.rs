@@ -38,7 +38,9 @@ async fn what_is_held_stands_first_with_the_commands_that_leave_it() {
     assert!(place("<h1>1 policy waits for a person</h1>") < place("About the daemon"));
     assert!(place("Waits for a person (1)") < place("Under way (2)"));
     assert!(place("Under way (2)") < place("Idle (2)"));
-    assert!(page.contains("<pre><code>cutover resume pay --mint-again --rotation rot_pay</code></pre>"));
+    assert!(page.contains(
+        "<span>resume</span> <span>pay</span> <span>--mint-again</span> <span>--rotation</span> <span>rot_pay</span>"
+    ));
     assert!(page.contains("dies AT ONCE"));
     assert!(page.contains(r#"value="12" aria-label="Grace left of pay">12 %</meter>"#));
     assert!(page.contains("3h left (12 %)") && page.contains("2026-11-21 15:00 UTC</time> (2026-11-21 16:00 CET)"));

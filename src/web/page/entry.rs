@@ -66,8 +66,8 @@ pub(super) struct Entry<'a> {
     pub state: &'static str,
     /// Its phase.
     pub phase: &'a str,
-    /// What that means.
-    pub doing: &'static str,
+    /// What it does now or waits for.
+    pub what: String,
     /// The path, while a rotation is under way.
     pub steps: Vec<Step>,
     /// How old the key in use is.
@@ -80,8 +80,6 @@ pub(super) struct Entry<'a> {
     pub key_id: Option<&'a String>,
     /// The next date.
     pub due: Option<Due>,
-    /// What it waits for.
-    pub waits_for: Option<&'a String>,
     /// What is left of the grace.
     pub grace: Option<Grace>,
     /// Why it waits for a person.
@@ -119,7 +117,7 @@ impl<'a> Entry<'a> {
                 "open"
             },
             phase: &status.phase,
-            doing: doing(&status.phase),
+            what: what(status),
             steps: if idle { Vec::new() } else { steps(&status.phase) },
             age: status.age_seconds.map_or_else(|| "not known".to_owned(), |age| short(Span::seconds(age))),
             rotation: status.rotation.as_ref(),
@@ -130,7 +128,6 @@ impl<'a> Entry<'a> {
                 distance: distance(due, now),
                 late: due < now,
             }),
-            waits_for: status.waits_for.as_ref(),
             grace: given(status.grace_end.as_ref()).map(|end| grace(status, end, now, zone)),
             ways: status.held.as_ref().map_or(&status.ways, |held| &held.ways),
             held,
@@ -162,18 +159,25 @@ fn steps(phase: &str) -> Vec<Step> {
     PATH.iter().enumerate().map(|(n, label)| Step { label, state: state(n) }).collect()
 }
 
-/// A phase in words.
+/// What it does now, or what it waits for.
+fn what(status: &PolicyStatus) -> String {
+    match status.waits_for.as_deref() {
+        None | Some("is at work" | "nothing") => doing(&status.phase).to_owned(),
+        Some(waits) => format!("It waits for {waits}"),
+    }
+}
+
+/// What a phase does.
 fn doing(phase: &str) -> &'static str {
     match phase {
-        "idle" => "nothing is under way",
-        "preflight" => "checks that everything is ready; nothing has happened yet",
-        "mint" => "asks the provider for the new key",
-        "doubt" => "it is not known whether a new key was made",
-        "stage" => "writes the new key to where it is read",
-        "deploy" => "makes the application read the new key",
-        "observe" => "waits for evidence that the new key is in use",
-        "settle" => "takes the old key out of the places it is read from",
-        "retire" => "ends the old key",
-        _ => "",
+        "preflight" => "It checks that everything is ready; nothing has happened yet",
+        "mint" => "It asks the provider for the new key",
+        "doubt" => "It is not known whether a new key was made",
+        "stage" => "It writes the new key to where it is read",
+        "deploy" => "It makes the application read the new key",
+        "observe" => "It looks for evidence that the new key is in use",
+        "settle" => "It takes the old key out of the places it is read from",
+        "retire" => "It ends the old key",
+        _ => "Nothing is under way",
     }
 }

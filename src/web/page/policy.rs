@@ -40,6 +40,7 @@ struct Page<'a> {
     past: Vec<Past<'a>>,
     history: Vec<Line<'a>>,
     no_history: Option<&'a String>,
+    history_command: String,
     months: Vec<String>,
 }
 
@@ -61,6 +62,7 @@ pub(in crate::web) fn policy(
         past: runs.iter().rev().map(|run| past(run, picture)).collect(),
         history: detail.history.as_deref().unwrap_or_default().iter().rev().map(line).collect(),
         no_history: detail.history.as_ref().err(),
+        history_command: format!("cutover history {} --limit 0", status.policy),
         months: months(picture.at),
     };
     page.render()
