@@ -62,7 +62,7 @@ const fn counter(name: &'static str, labels: &'static [&'static str], help: &'st
 }
 
 /// Every metric, in the order of the answer.
-pub const METRICS: [Metric; 24] = [
+pub const METRICS: [Metric; 25] = [
     gauge("cutover_build_info", &["version"], "The version that runs; always 1."),
     gauge("cutover_start_time_seconds", &[], "When the daemon was started, in seconds since 1970."),
     gauge("cutover_policies", &[], "Policies, with those that were removed and have open work."),
@@ -73,6 +73,7 @@ pub const METRICS: [Metric; 24] = [
     counter("cutover_cutovers_total", &[], "Cutovers since the daemon's start: a new key is proven in use."),
     counter("cutover_doubts_total", &[], "Mints since the daemon's start whose effect was not known at first."),
     counter("cutover_rotations_closed_total", &["end"], "Rotations closed since the daemon's start, by how they ended."),
+    gauge("cutover_emergencies_open", &[], "Emergency orders with something left to do."),
     gauge("cutover_clock_frozen", &[], "1: the clock has stepped; nothing starts and no key is ended until it is confirmed."),
     gauge("cutover_config_last_load_successful", &[], "0: the configuration on disk was refused; the one before is in force."),
     gauge(
@@ -165,6 +166,7 @@ fn of_daemon(name: &str, picture: &Picture, shown: usize, sample: &mut impl FnMu
             ];
             ends.into_iter().for_each(|(end, n)| sample(&[end], n as f64));
         }
+        "cutover_emergencies_open" => sample(&[], count(picture.emergencies.len())),
         "cutover_clock_frozen" => sample(&[], bit(picture.frozen)),
         "cutover_config_last_load_successful" => sample(&[], bit(picture.reload_error.is_none())),
         "cutover_config_last_load_timestamp_seconds" => sample(&[], seconds(picture.loaded_at)),

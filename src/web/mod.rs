@@ -18,4 +18,4 @@ pub use listener::{Door, WebBindError};
 pub use metrics::{METRICS, Metric};
 pub use outlook::Outlook;
 pub use server::{Server, serve};
-pub use source::{ChannelStanding, Detail, Picture, Source};
+pub use source::{ChannelStanding, Detail, OpenEmergency, Picture, Source};

@@ -9,7 +9,7 @@ use cutover_ledger::HistoryQuery;
 use tokio::sync::Mutex;
 use tracing::warn;
 
-use super::source::{ChannelStanding, Detail, Picture, Source};
+use super::source::{ChannelStanding, Detail, OpenEmergency, Picture, Source};
 use super::{Chronicle, chronicle};
 use crate::control::Verbs;
 use crate::engine::{PolicyStatus, Selector};
@@ -54,6 +54,13 @@ impl Outlook {
         channels
     }
 
+    fn emergencies(&self) -> Vec<OpenEmergency> {
+        let open = self.verbs.engine().reports().into_iter().filter(|report| report.tally().open > 0);
+        let told =
+            open.map(|report| OpenEmergency { line: report.in_a_line(), id: report.id, at: report.at, actor: report.actor });
+        told.collect()
+    }
+
     async fn policies(&self) -> Vec<PolicyStatus> {
         let engine = self.verbs.engine().clone();
         // With many policies it takes some milliseconds of computing: other requests go on meanwhile.
@@ -78,6 +85,7 @@ impl Source for Outlook {
             reload_error,
             failed_reloads,
             loaded_at: self.verbs.loaded_at(),
+            emergencies: self.emergencies(),
             channels: self.channels().await,
             totals: engine.totals(),
             transactions: (self.transactions)(),

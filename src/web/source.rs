@@ -20,6 +20,19 @@ pub struct ChannelStanding {
     pub failing: Option<(Stamp, String)>,
 }
 
+/// An emergency order with something left to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenEmergency {
+    /// Its id.
+    pub id: String,
+    /// When it was given.
+    pub at: Stamp,
+    /// Who gave it.
+    pub actor: String,
+    /// How far it has come, in a line.
+    pub line: String,
+}
+
 /// How everything stands at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Picture {
@@ -39,6 +52,8 @@ pub struct Picture {
     pub failed_reloads: u64,
     /// When the configuration in force was loaded.
     pub loaded_at: Stamp,
+    /// The emergency orders that are open, the oldest first.
+    pub emergencies: Vec<OpenEmergency>,
     /// The alert channels by name.
     pub channels: BTreeMap<String, ChannelStanding>,
     /// What happened since the start.

@@ -35,7 +35,8 @@ async fn the_pages_are_golden() {
 async fn what_is_held_stands_first_with_the_commands_that_leave_it() {
     let page = Site::of(stage::five()).await.get("/").await.body;
     let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is missing"));
-    assert!(place("<h1>1 policy waits for a person</h1>") < place("About the daemon"));
+    assert!(place("<h1>1 policy waits for a person</h1>") < place("Order emg_1, given"));
+    assert!(place("<span>--emergency</span> <span>emg_1</span>") < place("About the daemon"));
     assert!(place("Waits for a person (1)") < place("Under way (2)"));
     assert!(place("Under way (2)") < place("Idle (2)"));
     assert!(page.contains(

@@ -9,7 +9,7 @@ use cutover::alert::Way;
 use cutover::control::ReloadError;
 use cutover::engine::times::rfc3339;
 use cutover::engine::{HeldStatus, PolicyStatus, Totals};
-use cutover::web::{ChannelStanding, Chronicle, Detail, Picture, Source};
+use cutover::web::{ChannelStanding, Chronicle, Detail, OpenEmergency, Picture, Source};
 use cutover_api::{Span, Stamp};
 use cutover_ledger::{HistoryEntry, HistoryRow};
 
@@ -213,6 +213,12 @@ pub fn five() -> Stage {
     let removed = PolicyStatus { provider: String::new(), ..observing("gone-from-the-file") };
     let mut stage = stage(vec![idle("erp", 94, 11), first("new-one"), observing("crm"), in_doubt("pay"), removed]);
     stage.picture.frozen = true;
+    stage.picture.emergencies = vec![OpenEmergency {
+        id: "emg_1".into(),
+        at: ago(Span::minutes(4)),
+        actor: "uid:1000(dana)".into(),
+        line: "1 of 2 older keys dead, 1 being cut, new key in use in 1 of 2 policies".into(),
+    }];
     stage.picture.failed_reloads = 2;
     stage.picture.reload_error = Some(ReloadError {
         at: rfc3339(ago(Span::hours(2))),

@@ -46,7 +46,7 @@ struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     fn new(picture: &'a Picture) -> Self {
-        let held = picture.policies.iter().any(|status| status.held.is_some());
+        let held = !picture.emergencies.is_empty() || picture.policies.iter().any(|status| status.held.is_some());
         let icon = match (held || picture.frozen, picture.reload_error.is_some()) {
             (true, _) => "b3261e",
             (false, true) => "b26a00",

@@ -6,7 +6,7 @@ use cutover_api::Stamp;
 use super::Frame;
 use super::asked::{Asked, Order, Show};
 use super::entry::Entry;
-use super::when::{given, moment};
+use super::when::{Moment, given, moment};
 use super::year::months;
 use crate::cli::words::{counted, short};
 use crate::engine::PolicyStatus;
@@ -22,6 +22,15 @@ struct Notice {
     title: String,
     lines: Vec<String>,
     command: Option<&'static str>,
+}
+
+/// An emergency order with something left to do.
+struct Emergency<'a> {
+    id: &'a str,
+    at: Moment,
+    actor: &'a str,
+    line: &'a str,
+    command: String,
 }
 
 /// A way to narrow what is shown.
@@ -43,6 +52,7 @@ struct Sort {
 struct Overview<'a> {
     frame: Frame<'a>,
     title: String,
+    emergencies: Vec<Emergency<'a>>,
     notices: Vec<Notice>,
     tabs: Vec<Tab>,
     asked: &'a Asked,
@@ -98,6 +108,7 @@ pub(in crate::web) fn overview(
     frame.refresh = asked.refresh.then_some(60);
     let overview = Overview {
         title: title(picture),
+        emergencies: emergencies(picture),
         notices: notices(picture, year.err()),
         tabs,
         asked,
@@ -167,6 +178,17 @@ fn grouped(n: usize) -> String {
         text.push(digit);
     }
     text
+}
+
+fn emergencies(picture: &Picture) -> Vec<Emergency<'_>> {
+    let shown = picture.emergencies.iter().map(|one| Emergency {
+        id: &one.id,
+        at: moment(one.at),
+        actor: &one.actor,
+        line: &one.line,
+        command: format!("cutover status --emergency {}", one.id),
+    });
+    shown.collect()
 }
 
 fn notices(picture: &Picture, no_year: Option<&String>) -> Vec<Notice> {
