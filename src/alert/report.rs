@@ -175,6 +175,7 @@ pub fn emergency_report(environment: &str, report: &Report, number: u32, at: Sta
         word: String::from(if tally.open == 0 { "EMERGENCY OVER" } else { "EMERGENCY" }),
         what: report.in_a_line(),
         cause: report.id.clone(),
+        shared: String::new(),
         series: Some(Series { name: format!("emergency/{}", report.id), place: i64::from(number) }),
         at,
     };
@@ -298,6 +299,7 @@ pub fn emergency_unset(environment: &str, actor: &str, at: Stamp) -> Composed {
         word: String::from("EMERGENCY REFUSED"),
         what: String::from("the configuration has no [emergency]: nothing was changed"),
         cause: String::from("unset"),
+        shared: String::new(),
         series: None,
         at,
     };

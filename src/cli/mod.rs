@@ -9,7 +9,7 @@ pub mod demo;
 mod door;
 mod emergency;
 pub mod exit;
-mod facts;
+pub(crate) mod facts;
 mod harden;
 mod history;
 mod keygen;
@@ -26,7 +26,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod wait;
-mod words;
+pub(crate) mod words;
 
 use std::path::PathBuf;
 

@@ -9,6 +9,7 @@ pub mod emergency;
 pub mod people;
 mod places;
 mod server;
+pub mod socket;
 #[cfg(test)]
 mod tests;
 mod verbs;
@@ -16,6 +17,7 @@ pub mod weigh;
 pub mod wire;
 
 pub use client::{AskError, Client, Reached};
-pub use server::{BindError, Handler, Items, Server};
+pub use server::{Handler, Items, Server};
+pub use socket::BindError;
 pub use verbs::{ReloadError, Verbs};
 pub use wire::{Ask, Decision, Refused, RefusedKind};

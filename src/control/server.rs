@@ -1,8 +1,6 @@
 //! The daemon's end of the socket. Whatever a client does (hang, flood, talk garbage, go away), it costs at most its own connection.
 
-use std::fmt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use super::people::{Access, GROUP, Peer, People, give_to_group, supplementary};
+use super::people::{Access, GROUP, Peer, People, supplementary};
 use super::places::{Places, Ticket};
+use super::socket::{BindError, Socket, SocketFile};
 use super::wire::{Ask, LONGEST_LINE, Line, Refused, decode_ask};
 
 /// A request must have come whole within this, and a line of the reply be taken.
@@ -57,23 +56,6 @@ impl Items {
     }
 }
 
-/// Why the socket could not be opened.
-#[derive(Debug)]
-pub struct BindError {
-    /// The socket.
-    pub path: PathBuf,
-    /// What is wrong and what to do.
-    pub detail: String,
-}
-
-impl fmt::Display for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "control socket {}: {}", self.path.display(), self.detail)
-    }
-}
-
-impl std::error::Error for BindError {}
-
 /// The open socket. Its file is removed when it is dropped.
 pub struct Server {
     listener: UnixListener,
@@ -81,28 +63,8 @@ pub struct Server {
     _file: SocketFile,
 }
 
-/// The socket's file, removed with its owner as long as it is still the same file.
-struct SocketFile {
-    path: PathBuf,
-    identity: (u64, u64),
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if identity(&self.path).is_some_and(|identity| identity == self.identity) {
-            // Nothing depends on it: the next start replaces a stale file.
-            let _left = std::fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    std::fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
-}
-
 impl Server {
-    /// Opens the socket at `path`: mode 0660, group `cutover` where there is one; without it only root and the daemon's own user may act. The file of a dead daemon is replaced.
-    /// The file is closed to others from its first moment on.
+    /// Opens the socket at `path`; see [`Socket::open`].
     ///
     /// # Errors
     /// A live daemon has it, something else stands there, or the system refuses.
@@ -112,26 +74,8 @@ impl Server {
 
     /// The same with the group as these files know it.
     pub(super) async fn bind_for(path: &Path, people: &People) -> Result<Self, BindError> {
-        let wrong = |detail: String| BindError { path: path.to_owned(), detail };
-        clear(path).await.map_err(&wrong)?;
-        // Only for the moment of the bind: what the daemon starts later keeps the umask it was given.
-        let given = rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
-        let bound = UnixListener::bind(path);
-        rustix::process::umask(given);
-        let listener = bound.map_err(|error| wrong(refused(path, &error)))?;
-        let file = SocketFile { path: path.to_owned(), identity: identity(path).unwrap_or_default() };
-        let mut access = Access::own();
-        if let Some(group) = people.group(GROUP) {
-            match give_to_group(path, group) {
-                Ok(()) => access.group = Some(group),
-                Err(error) => {
-                    warn!(group = GROUP, %error, "the control socket could not be given to the group: only root and the daemon's own user may act")
-                }
-            }
-        }
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))
-            .map_err(|error| wrong(format!("its mode cannot be set ({error})")))?;
-        Ok(Self { listener, access, _file: file })
+        let Socket { listener, group, file } = Socket::open(path, "control", people).await?;
+        Ok(Self { listener, access: Access { group, ..Access::own() }, _file: file })
     }
 
     /// Serves until `shutdown`; then the requests under way are ended.
@@ -167,36 +111,6 @@ impl Server {
     }
 }
 
-/// Makes room for the socket: nothing there, or the socket of a daemon that is dead.
-async fn clear(path: &Path) -> Result<(), String> {
-    let found = match std::fs::symlink_metadata(path) {
-        Ok(found) => found,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(refused(path, &error)),
-    };
-    if !found.file_type().is_socket() {
-        return Err("something that is no socket stands there; move it away or set `[daemon] control`".to_owned());
-    }
-    match UnixStream::connect(path).await {
-        Ok(_) => Err("a daemon answers there already; one socket serves one daemon".to_owned()),
-        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-            info!(path = %path.display(), "the control socket of a dead daemon is replaced");
-            std::fs::remove_file(path).map_err(|error| format!("the socket of a dead daemon cannot be removed ({error})"))
-        }
-        Err(error) => Err(refused(path, &error)),
-    }
-}
-
-fn refused(path: &Path, error: &std::io::Error) -> String {
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    if error.kind() == std::io::ErrorKind::NotFound {
-        return format!(
-            "the directory {} does not exist; the unit makes it with RuntimeDirectory=cutover, or set `[daemon] control`",
-            parent.display()
-        );
-    }
-    format!("cannot be opened ({error}); is {} the daemon's own?", parent.display())
-}
 
 /// One accepted connection.
 struct Connection {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
+use cutover_api::Stamp;
 use cutover_ledger::{HistoryQuery, HistoryRow};
 use cutover_machine::event::Order;
 use serde::{Deserialize, Serialize};
@@ -38,13 +39,15 @@ struct State {
     file: PathBuf,
     catalog: RwLock<Catalog>,
     reload: Mutex<(Option<ReloadError>, u64)>,
+    loaded_at: Mutex<Stamp>,
 }
 
 impl Verbs {
     /// The verbs of `engine`, which was started with `catalog` and the configuration of `file`.
     #[must_use]
     pub fn new(engine: Engine, catalog: Catalog, file: PathBuf) -> Self {
-        let state = State { file, catalog: RwLock::new(catalog), reload: Mutex::default() };
+        let loaded_at = Mutex::new(engine.now());
+        let state = State { file, catalog: RwLock::new(catalog), reload: Mutex::default(), loaded_at };
         Self { engine, state: Arc::new(state) }
     }
 
@@ -69,7 +72,14 @@ impl Verbs {
     /// A reload has succeeded with this catalogue.
     pub fn reloaded(&self, catalog: Catalog) {
         *self.state.catalog.write().unwrap_or_else(PoisonError::into_inner) = catalog;
+        *self.state.loaded_at.lock().unwrap_or_else(PoisonError::into_inner) = self.engine.now();
         self.state.reload.lock().unwrap_or_else(PoisonError::into_inner).0 = None;
+    }
+
+    /// When the configuration in force was loaded.
+    #[must_use]
+    pub fn loaded_at(&self) -> Stamp {
+        *self.state.loaded_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A reload has failed: `status` shows it until one succeeds.
@@ -100,7 +110,7 @@ impl Verbs {
             error.problems.truncate(50);
             error.problems.iter_mut().for_each(|problem| *problem = problem.chars().take(500).collect());
         }
-        let silent = self.engine.channel_troubles().into_iter().take(50).map(|trouble| SilentChannel {
+        let silent = self.engine.troubles().into_iter().take(50).map(|trouble| SilentChannel {
             channel: trouble.channel,
             since: rfc3339(trouble.since),
             detail: trouble.detail.chars().take(300).collect(),
@@ -170,7 +180,7 @@ impl Verbs {
             _ if named_only => selector.policies.clone(),
             _ => self.selected(selector)?,
         };
-        let query = HistoryQuery { policies, rotation, limit };
+        let query = HistoryQuery { policies, rotation, limit, ..HistoryQuery::default() };
         let rows = self.engine.ledger().history(&query).await.map_err(|error| Refused::failed(error.to_string()))?;
         for row in &rows {
             items.send(row).await;
@@ -212,7 +222,8 @@ impl Verbs {
 
     /// What the history of a rotation tells of the old key's use.
     async fn last_use(&self, policy: &str, rotation: &str) -> Result<Option<String>, Refused> {
-        let query = HistoryQuery { policies: vec![policy.to_owned()], rotation: Some(rotation.to_owned()), limit: 0 };
+        let query =
+            HistoryQuery { policies: vec![policy.to_owned()], rotation: Some(rotation.to_owned()), ..HistoryQuery::default() };
         let rows = self.engine.ledger().history(&query).await.map_err(|error| Refused::failed(error.to_string()))?;
         Ok(rows.iter().rev().find_map(last_use))
     }

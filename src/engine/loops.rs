@@ -33,6 +33,7 @@ impl Engine {
     async fn schedule(&self) {
         let shared = &self.shared;
         while !shared.stopping() {
+            shared.gauges.turned();
             let now = shared.clock.now();
             let config = shared.config();
             let mut next = now.plus(Span::MINUTE);
@@ -40,6 +41,7 @@ impl Engine {
                 let (calls, at) = due(shared, &config, now);
                 next = at;
                 for (name, call) in calls {
+                    shared.gauges.turned();
                     let Some(policy) = config.policies.get(&name) else { continue };
                     let was = shared.policy_state(&name).and_then(|state| state.due);
                     let result = match call {
@@ -101,7 +103,7 @@ async fn outbox(shared: Arc<Shared>) {
                 shared.clock.now().plus(Span::seconds(10))
             }
         };
-        shared.put_troubles(courier.troubles());
+        shared.gauges.tell_troubles(courier.troubles());
         tokio::select! {
             () = shared.clock.sleep_until(next) => {}
             () = shared.alerts() => {}

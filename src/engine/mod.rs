@@ -10,6 +10,7 @@ mod cut;
 mod effects;
 mod emergency;
 mod gate;
+mod gauges;
 mod housekeeping;
 mod ids;
 mod keeper;
@@ -44,6 +45,7 @@ use tracing::{error, info};
 
 pub use clock::{EngineClock, WallClock};
 pub use emergency::{EmergencyTaken, Run};
+pub use gauges::Totals;
 pub use keeper::References;
 pub use orders::{OrderRefused, Started};
 pub use plugins::Workshop;
@@ -289,6 +291,7 @@ impl Engine {
         };
         shared.ledger.commit(commit).await.map_err(|error| error.to_string())?;
         shared.put_policy_state(name, state);
+        shared.gauges.started();
         let row = shared.ledger.rotation(&id).await.map_err(|error| error.to_string())?;
         let rev = row.map(|row| row.rev).ok_or("the rotation just written is not there")?;
         self.drive(id.clone(), rev, record, snapshot, false).await?;
@@ -361,12 +364,6 @@ impl Engine {
     #[must_use]
     pub fn frozen(&self) -> bool {
         self.shared.frozen()
-    }
-
-    /// The alert channels that accept nothing at present.
-    #[must_use]
-    pub fn channel_troubles(&self) -> Vec<crate::alert::Trouble> {
-        self.shared.troubles()
     }
 
     /// Looks at everything again now (SIGUSR2).

@@ -4,6 +4,7 @@ use cutover_api::Stamp;
 use cutover_config::{Config, Policy};
 use cutover_ledger::{Commit, HistoryEntry};
 use cutover_schedule::{Due as Date, Timetable};
+use jiff::{Timestamp, Zoned};
 
 use super::shared::Shared;
 use super::snapshot::PolicyState;
@@ -22,6 +23,16 @@ fn date((nominal, at): (Stamp, Stamp)) -> Date {
 
 fn pair(date: Date) -> (Stamp, Stamp) {
     (stamp(date.nominal), stamp(date.at))
+}
+
+/// The next dates of a policy, in its zone: the one that is due next first.
+#[must_use]
+pub fn next_dates(policy: &Policy, state: &PolicyState, limit: usize) -> Vec<Zoned> {
+    let Some(due) = state.due.map(date) else { return Vec::new() };
+    let first = due.at.to_zoned(policy.schedule.timezone().clone());
+    let later = timetable(policy, state).upcoming(due.nominal, Timestamp::MAX, limit);
+    let later = later.into_iter().filter(|planned| planned.due.at > due.at).map(|planned| planned.local);
+    std::iter::once(first).chain(later).take(limit).collect()
 }
 
 /// A policy that is loaded for the first time: nothing that lies before now counts.

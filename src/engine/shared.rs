@@ -14,12 +14,13 @@ use tokio_util::sync::CancellationToken;
 use super::clock::EngineClock;
 use super::emergency::Run;
 use super::gate::Gate;
+use super::gauges::Gauges;
 use super::plugins::Workshop;
 use super::run::Ordered;
 use super::sanity::Mark;
 use super::snapshot::{PolicyState, Record, Snapshot};
 use super::times::{stamp, timestamp};
-use crate::alert::{Channels, Trouble};
+use crate::alert::Channels;
 
 /// A rotation as others see it.
 #[derive(Clone)]
@@ -45,6 +46,10 @@ pub struct Shared {
     pub in_flight: Semaphore,
     /// Equal hooks.
     pub gate: Gate,
+    /// What monitoring asks for.
+    pub gauges: Gauges,
+    /// When it was made.
+    pub started_at: Stamp,
     /// The daemon ends.
     pub shutdown: CancellationToken,
     policies: Mutex<BTreeMap<String, PolicyState>>,
@@ -58,7 +63,6 @@ pub struct Shared {
     mark: Mutex<(Mark, Option<Stamp>)>,
     thaw: AtomicBool,
     confirmed: Notify,
-    troubles: Mutex<Vec<Trouble>>,
     wake: Notify,
     ordered: Notify,
     emergencies: Mutex<BTreeMap<String, Run>>,
@@ -82,6 +86,7 @@ impl Shared {
         clock: Arc<dyn EngineClock>,
     ) -> Self {
         let mark = Mutex::new((Mark::sane(clock.as_ref()), None));
+        let started_at = clock.now();
         Self {
             in_flight: Semaphore::new(config.daemon.max_in_flight.max(1)),
             config: RwLock::new(config),
@@ -90,6 +95,8 @@ impl Shared {
             ledger,
             clock,
             gate: Gate::default(),
+            gauges: Gauges::default(),
+            started_at,
             shutdown: CancellationToken::new(),
             policies: Mutex::default(),
             known: Mutex::default(),
@@ -101,7 +108,6 @@ impl Shared {
             mark,
             thaw: AtomicBool::new(false),
             confirmed: Notify::new(),
-            troubles: Mutex::default(),
             wake: Notify::new(),
             ordered: Notify::new(),
             emergencies: Mutex::default(),
@@ -200,17 +206,6 @@ impl Shared {
     /// Returns when a person has confirmed the clock.
     pub async fn confirmed(&self) {
         self.confirmed.notified().await;
-    }
-
-    /// The channels that accept nothing at present.
-    #[must_use]
-    pub fn troubles(&self) -> Vec<Trouble> {
-        lock(&self.troubles).clone()
-    }
-
-    /// These channels accept nothing at present.
-    pub fn put_troubles(&self, troubles: Vec<Trouble>) {
-        *lock(&self.troubles) = troubles;
     }
 
     /// A person has confirmed the clock as it is now.

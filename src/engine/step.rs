@@ -89,6 +89,7 @@ impl Runner {
             self.shared.put_policy_state(&self.policy, state);
         }
         self.shared.learned(&self.policy, &facts);
+        self.shared.gauges.count(&facts);
         if sealed {
             self.open_values().await.map_err(Stop::Ledger)?;
         }
