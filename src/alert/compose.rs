@@ -7,6 +7,7 @@ use cutover_machine::{Question, Span};
 use serde_json::{Value, json};
 
 use super::Matter;
+use super::by_hand;
 use super::draft::{Composed, Draft, Series, write_ways};
 use super::standing::{by_itself, clock_runs, in_use, maybe_down, until};
 use super::told::{self, Told, sentence};
@@ -139,7 +140,13 @@ fn waiting(matter: &Matter<'_>, question: Question) -> Composed {
         Question::Confirm => ("is the new key in use?", "confirm"),
         Question::ConfirmRetire => ("may the old key be ended?", "confirm-retire"),
         Question::NoEvidence => ("no evidence that the new key alone is in use", "no-evidence"),
+        Question::Submit => ("make the new key by hand", "submit"),
         Question::Held => ("a person is needed", "held"),
+    };
+    let by_hand = match question {
+        Question::Submit => Some(by_hand::make_it(matter)),
+        Question::ConfirmRetire if matter.plan.ended_by_hand() => Some(by_hand::end_it(matter)),
+        _ => None,
     };
     let happened = match question {
         Question::Confirm => {
@@ -152,21 +159,22 @@ fn waiting(matter: &Matter<'_>, question: Question) -> Composed {
             "More than a day has passed since the last redeploy, and what shows that the new key alone is in use does not hold, or the old key \
              is not quiet. The old key is kept until it does."
         }
-        Question::Held => "It waits for a person.",
+        Question::Submit | Question::Held => "It waits for a person.",
     };
     let day = matter.at.0 / Span::DAY.0;
     let leg = matter.machine.leg.as_ref().map_or(0, |leg| leg.number);
     let stage = format!("waiting.{label}.{leg}.day-{day}");
-    let told = Told {
+    let told = by_hand.unwrap_or(Told {
         shared: String::new(),
         what: String::from(what),
         happened: String::from(happened),
         cause: format!("{}/{label}", clean(matter.account)),
-    };
+    });
+    let happened = told.happened.clone();
     let mut draft = draft(matter, "held", stage.clone(), stage, told);
     draft.severity = Severity::Warning;
     draft.word = String::from("WAITING");
-    finish(draft, matter, happened, &ways(matter))
+    finish(draft, matter, &happened, &ways(matter))
 }
 
 fn in_doubt(matter: &Matter<'_>, detail: &str, decide_at: Stamp) -> Composed {

@@ -1,6 +1,7 @@
 //! From facts to people: messages, the durable outbox, and the courier that empties it.
 
 mod batch;
+mod by_hand;
 mod channels;
 mod compose;
 mod courier;
@@ -16,6 +17,7 @@ mod told;
 mod ways;
 mod words;
 
+pub use by_hand::overdue_suspended;
 pub use channels::{Channel, Channels};
 pub use compose::message;
 pub use courier::{Courier, Trouble};

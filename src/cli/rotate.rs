@@ -158,6 +158,9 @@ fn weighed(costs: &[RotationCost]) -> String {
         if let Some(rotation) = &cost.under_way {
             text.push_str(&format!("    rotation {rotation} is under way already: no second one is started\n"));
         }
+        if let Some(until) = &cost.suspended {
+            text.push_str(&format!("    suspended until {until}: this order starts it all the same\n"));
+        }
     }
     text
 }
@@ -209,6 +212,7 @@ mod tests {
             verify: vec!["consumer".into()],
             old_key: "ended by the provider's clock".into(),
             under_way: None,
+            suspended: None,
         }
     }
 

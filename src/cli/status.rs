@@ -11,6 +11,7 @@ use super::exit::{Exit, Failure};
 use super::screen::{Paint, Screen, print_json, tell};
 use super::select::SelectorArgs;
 use super::words::{counted, read, seen_from, short, time};
+use crate::alert::Way;
 use crate::control::Ask;
 use crate::control::wire::Standing;
 use crate::engine::{HeldStatus, PolicyStatus};
@@ -155,6 +156,7 @@ fn in_words(screen: &Screen, daemon: bool, policies: &[PolicyStatus], standing: 
     }
     let rows: Vec<Vec<String>> = policies.iter().map(|status| row(screen, now, status)).collect();
     text.push_str(&screen.table(&["POLICY", "PHASE", "AGE", "NEXT DUE", "GRACE LEFT", "WAITS FOR"], &rows));
+    policies.iter().for_each(|status| text.push_str(&asked_in_words(screen, status)));
     for (status, held) in policies.iter().filter_map(|status| Some((status, status.held.as_ref()?))) {
         text.push_str(&held_in_words(screen, status, held));
     }
@@ -184,8 +186,10 @@ fn row(screen: &Screen, now: Stamp, status: &PolicyStatus) -> Vec<String> {
         (None, phase) => screen.paint(Paint::Good, phase),
     };
     let age = status.age_seconds.map_or_else(|| "unknown".to_owned(), |seconds| short(Span::seconds(seconds)));
+    let suspended = status.suspended.as_ref().map(|one| format!("suspended until {}", time(&one.until)));
+    let waits = [status.waits_for.clone(), suspended].into_iter().flatten().collect::<Vec<_>>().join("; ");
     let due = status.next_due.as_deref().map_or_else(|| "never".to_owned(), |due| seen_from(now, due));
-    vec![status.policy.clone(), phase, age, due, grace(screen, now, status), status.waits_for.clone().unwrap_or_default()]
+    vec![status.policy.clone(), phase, age, due, grace(screen, now, status), waits]
 }
 
 fn grace(screen: &Screen, now: Stamp, status: &PolicyStatus) -> String {
@@ -202,6 +206,17 @@ fn grace(screen: &Screen, now: Stamp, status: &PolicyStatus) -> String {
     }
 }
 
+/// What a person is asked to do by hand.
+fn asked_in_words(screen: &Screen, status: &PolicyStatus) -> String {
+    let Some(ask) = status.ask.as_ref().filter(|_| status.held.is_none()) else { return String::new() };
+    let rotation = status.rotation.as_deref().unwrap_or("unknown");
+    let title = format!("{} waits for a key that you make by hand, rotation {rotation}", status.policy);
+    let mut text =
+        format!("\n{}\n  {}\n", screen.paint(Paint::Warn, &title), ask.split_whitespace().collect::<Vec<_>>().join(" "));
+    text.push_str(&ways_in_words(screen, &status.ways));
+    text
+}
+
 fn held_in_words(screen: &Screen, status: &PolicyStatus, held: &HeldStatus) -> String {
     let rotation = status.rotation.as_deref().unwrap_or("unknown");
     let title = format!("{} is held ({}) since {}, rotation {rotation}", status.policy, held.why, time(&held.since));
@@ -209,7 +224,13 @@ fn held_in_words(screen: &Screen, status: &PolicyStatus, held: &HeldStatus) -> S
     if held.retries {
         text.push_str("  It is tried again by itself.\n");
     }
-    for way in &held.ways {
+    text.push_str(&ways_in_words(screen, &held.ways));
+    text
+}
+
+fn ways_in_words(screen: &Screen, ways: &[Way]) -> String {
+    let mut text = String::new();
+    for way in ways {
         if way.command.is_empty() {
             text.push_str(&format!("  - {}\n", way.does));
         } else {
@@ -250,6 +271,8 @@ pub(super) mod tests {
             at_rest: phase == "idle",
             held: None,
             ways: Vec::new(),
+            ask: None,
+            suspended: None,
         }
     }
 
@@ -343,7 +366,8 @@ No policies.
             "policies": [{
                 "policy": "erp", "provider": "bondi", "phase": "idle", "rotation": null, "ended": null, "rotated_at": null,
                 "age_seconds": 60, "key_id": null, "fingerprint": null, "next_due": null, "waits_for": null,
-                "grace_end": null, "grace_percent": null, "at_rest": true, "held": null, "ways": [],
+                "grace_end": null, "grace_percent": null, "at_rest": true, "held": null, "ways": [], "ask": null,
+                "suspended": null,
             }],
         });
         assert_eq!(document, expected);

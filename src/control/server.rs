@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use cutover_api::Secret;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use super::frame;
 use super::people::{Access, GROUP, Peer, People, supplementary};
 use super::places::{Places, Ticket};
 use super::socket::{BindError, Socket, SocketFile};
@@ -33,6 +35,15 @@ pub trait Handler: Send + Sync + 'static {
     /// # Errors
     /// Why nothing was done, or what failed.
     async fn handle(&self, ask: Ask, actor: &str, items: &Items) -> Result<Value, Refused>;
+
+    /// Answers an [`Ask::Submit`], whose value has come. [`Handler::handle`] has been asked about it before and has not refused.
+    ///
+    /// # Errors
+    /// Why it was not taken.
+    async fn submit(&self, ask: Ask, value: Secret, actor: &str) -> Result<Value, Refused> {
+        let _ = (ask, value, actor);
+        Err(Refused::usage("no value is taken here"))
+    }
 }
 
 /// Where the items of an answer go.
@@ -135,8 +146,8 @@ impl Connection {
             () = ticket.evicted() => Some(Err(Refused::busy())),
         };
         drop(ticket);
-        let ask = match asked {
-            Some(Ok(ask)) => ask,
+        let (ask, mut read) = match asked {
+            Some(Ok(asked)) => asked,
             Some(Err(refused)) => {
                 send(&mut write, &Line::Refused(refused)).await;
                 return;
@@ -150,7 +161,7 @@ impl Connection {
         let actor = people.actor(peer.uid);
         let (items, mut receiver) = Items::channel();
         let answering = async {
-            let result = self.handler.handle(ask, &actor, &items).await;
+            let result = self.answer(ask, &actor, &items, &mut read).await;
             drop(items);
             match result {
                 Ok(done) => Line::Done(done),
@@ -172,15 +183,33 @@ impl Connection {
     }
 }
 
-/// The request of a connection; `None` when there is none and nobody to tell.
-async fn request(read: OwnedReadHalf) -> Option<Result<Ask, Refused>> {
+impl Connection {
+    /// A `submit` is looked at twice: before its value is asked for, and with it.
+    async fn answer(&self, ask: Ask, actor: &str, items: &Items, read: &mut OwnedReadHalf) -> Result<Value, Refused> {
+        let Ask::Submit { bytes, .. } = ask else { return self.handler.handle(ask, actor, items).await };
+        frame::check_length(bytes)?;
+        self.handler.handle(ask.clone(), actor, items).await?;
+        items.send(&frame::go_ahead(bytes)).await;
+        let value = frame::receive(read, bytes, DEADLINE).await?;
+        self.handler.submit(ask, value, actor).await
+    }
+}
+
+/// The request of a connection, and what it may go on with; `None` when there is none and nobody to tell.
+async fn request(read: OwnedReadHalf) -> Option<Result<(Ask, OwnedReadHalf), Refused>> {
     let limit = u64::try_from(LONGEST_LINE).unwrap_or(u64::MAX);
     let mut reader = BufReader::new(read.take(limit));
     let mut line = Vec::new();
     let whole = tokio::time::timeout(DEADLINE, tokio::io::AsyncBufReadExt::read_until(&mut reader, b'\n', &mut line)).await;
     match whole {
         Ok(Ok(0) | Err(_)) => None,
-        Ok(Ok(_)) if line.last() == Some(&b'\n') => Some(decode_ask(&line)),
+        Ok(Ok(_)) if line.last() == Some(&b'\n') => match decode_ask(&line) {
+            // A value that came before it was asked for lies in a buffer that is not wiped: it is not taken.
+            Ok(Ask::Submit { .. }) if !reader.buffer().is_empty() => {
+                Some(Err(Refused::usage("the request is followed by something that was not asked for")))
+            }
+            decoded => Some(decoded.map(|ask| (ask, reader.into_inner().into_inner()))),
+        },
         Ok(Ok(_)) if line.len() >= LONGEST_LINE => Some(Err(Refused::usage("the request is longer than 64 KiB"))),
         Ok(Ok(_)) => None,
         Err(_) => Some(Err(Refused::usage("the request did not come within 10 s"))),

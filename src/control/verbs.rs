@@ -4,15 +4,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use cutover_api::Stamp;
+use cutover_api::{Secret, Stamp};
 use cutover_ledger::{HistoryQuery, HistoryRow};
-use cutover_machine::event::Order;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::server::{Handler, Items};
-use super::weigh::{DecisionCost, RotationCost, facts};
-use super::wire::{Ask, Chain, ClockConfirmed, Decided, Decision, Hello, Refused, SilentChannel, Standing};
+use super::weigh::{RotationCost, facts};
+use super::wire::{Ask, Chain, Decided, Hello, Refused, SilentChannel, Standing};
 use crate::alert;
 use crate::catalog::Catalog;
 use crate::engine::check::Finding;
@@ -201,27 +200,15 @@ impl Verbs {
         let (config, catalog) = (self.engine.config(), self.catalog());
         for policy in selected.iter().filter_map(|name| config.policies.get(name)) {
             let under_way = self.engine.open_rotation_of(&policy.name);
-            items.send(&RotationCost::of(policy, facts(&config, &catalog, policy).as_ref(), under_way)).await;
+            let suspended = self.engine.suspended_of(&policy.name).map(|suspended| suspended.until);
+            let cost = RotationCost::of(policy, facts(&config, &catalog, policy).as_ref(), under_way);
+            items.send(&RotationCost { suspended, ..cost }).await;
         }
         Ok(Value::Null)
     }
 
-    async fn weigh_decision(&self, policy: &str, decision: Decision) -> Result<Value, Refused> {
-        let selector = Selector { policies: vec![policy.to_owned()], ..Selector::default() };
-        let status = self.engine.status(&selector).into_iter().find(|status| status.policy == policy);
-        let status = status.ok_or_else(|| Refused::usage(format!("there is no policy {policy}")))?;
-        let Some(rotation) = self.engine.open_rotation_of(policy) else {
-            return Err(Refused::guard(format!("policy {policy} has no rotation under way")));
-        };
-        let last_use = match decision {
-            Decision::ConfirmRetire => self.last_use(policy, &rotation).await?,
-            _ => None,
-        };
-        value(&DecisionCost::of(decision, policy, rotation, status.phase, &status.ways, last_use))
-    }
-
     /// What the history of a rotation tells of the old key's use.
-    async fn last_use(&self, policy: &str, rotation: &str) -> Result<Option<String>, Refused> {
+    pub(super) async fn last_use(&self, policy: &str, rotation: &str) -> Result<Option<String>, Refused> {
         let query =
             HistoryQuery { policies: vec![policy.to_owned()], rotation: Some(rotation.to_owned()), ..HistoryQuery::default() };
         let rows = self.engine.ledger().history(&query).await.map_err(|error| Refused::failed(error.to_string()))?;
@@ -271,22 +258,6 @@ impl Verbs {
         }
         Ok(Value::Null)
     }
-
-    async fn decide(
-        &self,
-        policy: &str,
-        rotation: Option<&str>,
-        decision: Decision,
-        actor: &str,
-        reason: Option<&str>,
-    ) -> Result<Value, Refused> {
-        let selector = Selector { policies: vec![policy.to_owned()], ..Selector::default() };
-        if self.engine.status(&selector).is_empty() {
-            return Err(Refused::usage(format!("there is no policy {policy}")));
-        }
-        let taken = self.engine.order(policy, rotation, order(decision), actor, reason).await;
-        taken.map_err(|refused| Refused::guard(refused.reason)).and_then(|rotation| value(&Decided { rotation }))
-    }
 }
 
 #[async_trait]
@@ -312,18 +283,15 @@ impl Handler for Verbs {
                 let taken = self.engine.adopt(&policy, rotation.as_deref(), id.as_deref(), actor, reason.as_deref()).await;
                 taken.map_err(|refused| Refused::guard(refused.reason)).and_then(|rotation| value(&Decided { rotation }))
             }
-            Ask::ConfirmClock {} => value(&ClockConfirmed { was_frozen: self.engine.confirm_clock() }),
+            Ask::ConfirmClock { reason } => self.resume_all(actor, reason.as_deref()).await,
+            Ask::WeighSubmit { policy, rotation } => self.weigh_submit(&policy, rotation.as_deref()),
+            Ask::Submit { .. } => self.would_take_submission(&ask),
+            Ask::Suspend { selector, until, reason } => self.suspend(&selector, until, actor, reason.as_deref(), items).await,
         }
     }
-}
 
-const fn order(decision: Decision) -> Order {
-    match decision {
-        Decision::Confirm => Order::Confirm,
-        Decision::ConfirmRetire => Order::ConfirmRetire,
-        Decision::Resume => Order::Resume,
-        Decision::MintAgain => Order::MintAgain,
-        Decision::Abandon => Order::Abandon,
+    async fn submit(&self, ask: Ask, value: Secret, actor: &str) -> Result<Value, Refused> {
+        self.take_submission(ask, value, actor).await
     }
 }
 

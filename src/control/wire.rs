@@ -4,6 +4,7 @@
 //! `{"v":1,"refused":{"kind":…,"reason":…}}`. A request of another version, or with a key that is not known here, is refused whole: what a newer client meant to
 //! narrow must not be done widely.
 
+use cutover_api::Stamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -129,8 +130,49 @@ pub enum Ask {
         #[serde(default)]
         reason: Option<String>,
     },
-    /// The clock is right as it is now. Done: [`ClockConfirmed`].
-    ConfirmClock {},
+    /// The clock is right as it is now, and no policy is suspended any more. Done: [`ClockConfirmed`].
+    ConfirmClock {
+        /// Why.
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// What handing a key in would do. Done: `weigh::SubmitCost`.
+    WeighSubmit {
+        /// The policy.
+        policy: String,
+        /// The rotation that is meant; another one under way is refused.
+        #[serde(default)]
+        rotation: Option<String>,
+    },
+    /// A person hands a key in. Its value is no part of the request: it follows when it is asked for (`frame`). Done: [`Decided`].
+    Submit {
+        /// The policy.
+        policy: String,
+        /// The rotation that is meant; another one under way is refused.
+        #[serde(default)]
+        rotation: Option<String>,
+        /// The key's id at the provider.
+        #[serde(default)]
+        id: Option<String>,
+        /// Until when the old key lives, as the provider shows it.
+        #[serde(default)]
+        old_expires_at: Option<Stamp>,
+        /// Why.
+        #[serde(default)]
+        reason: Option<String>,
+        /// How long the value is.
+        bytes: usize,
+    },
+    /// No date starts a rotation of the selected policies until then. Items: `Suspended`.
+    Suspend {
+        /// Which.
+        selector: Selector,
+        /// Until when.
+        until: Stamp,
+        /// Why.
+        #[serde(default)]
+        reason: Option<String>,
+    },
 }
 
 /// What a person decides about a rotation.
@@ -222,15 +264,18 @@ pub struct Chain {
 /// A decision was taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decided {
-    /// The rotation it was about.
+    /// The rotation it was about; empty where it was about the policy itself.
     pub rotation: String,
 }
 
-/// The clock was confirmed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The clock was confirmed, and every suspension lifted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockConfirmed {
     /// It had been frozen.
     pub was_frozen: bool,
+    /// Policies that were suspended.
+    #[serde(default)]
+    pub lifted: Vec<String>,
 }
 
 /// Why nothing was done.
@@ -397,7 +442,17 @@ mod tests {
             Ask::Survey { selector, channels: true },
             Ask::TestAlert {},
             Ask::Decide { policy, rotation: None, decision: Decision::MintAgain, reason: None },
-            Ask::ConfirmClock {},
+            Ask::ConfirmClock { reason: None },
+            Ask::WeighSubmit { policy: "crm".into(), rotation: None },
+            Ask::Submit {
+                policy: "crm".into(),
+                rotation: Some("rot_1".into()),
+                id: Some("key_2".into()),
+                old_expires_at: Some(cutover_api::Stamp(1_795_230_300_000)),
+                reason: None,
+                bytes: 44,
+            },
+            Ask::Suspend { selector: Selector::default(), until: cutover_api::Stamp(1), reason: None },
         ];
         for ask in asks {
             let bytes = encode_ask(&ask).unwrap();
@@ -422,6 +477,8 @@ mod tests {
             (r#"{"v":1,"verb":"rotate","selector":{"all":true,"except":["crm"]}}"#, "selects by something"),
             (r#"{"v":1,"verb":"rotate","selector":"all"}"#, "selector that is no object"),
             (r#"{"v":1,"verb":"rotate"}"#, "is not known here"),
+            (r#"{"v":1,"verb":"submit","policy":"crm","bytes":9,"value":"pa_live_x"}"#, "has keys that are not"),
+            (r#"{"v":1,"verb":"submit","policy":"crm"}"#, "is not known here"),
             (r#"{"v":1,"verb":"confirm-clock","policy":"crm"}"#, "has keys that are not"),
         ];
         for (line, why) in cases {

@@ -118,7 +118,7 @@ impl Runner {
         self.step(landed).await
     }
 
-    fn mint_intent(&self) -> Result<Intent, String> {
+    pub(super) fn mint_intent(&self) -> Result<Intent, String> {
         let at = self.shared.clock.now();
         let plan = &self.snapshot.plan;
         let asked = self.record.machine.grace_to_ask(plan);
@@ -172,7 +172,8 @@ impl Runner {
             let parts = found.values.outputs.into_iter();
             landed.seal.extend(parts.map(|(name, value)| (format!("first.{name}"), value)));
             landed.seal.extend(found.values.secret.map(|secret| (String::from("first"), secret)));
-            landed.learn = vec![Learn::First(found.first), Learn::Recorded(found.recorded), Learn::Baseline(found.baseline)];
+            landed.learn = self.asked(&found.first);
+            landed.learn.extend([Learn::First(found.first), Learn::Recorded(found.recorded), Learn::Baseline(found.baseline)]);
         }
         landed
     }

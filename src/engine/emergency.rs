@@ -389,6 +389,7 @@ impl Beginning {
             plan: None,
             adopt: false,
             emergency: Some((self.run.clone(), gone)),
+            value: None,
             reply,
         };
         inbox.send(ordered).await.map_err(|_| "its rotation has just ended")?;

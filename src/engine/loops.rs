@@ -6,7 +6,7 @@ use cutover_api::{Clock, Span, Stamp};
 use tokio_cron_scheduler::{Job, JobScheduler};
 use tracing::warn;
 
-use super::policies::{Call, due, missed};
+use super::policies::{Call, due, missed, put_off};
 use super::{Engine, Shared, sanity};
 use crate::alert::Courier;
 
@@ -50,6 +50,7 @@ impl Engine {
                             next = now;
                             missed(shared, policy, *state, was).await
                         }
+                        Call::PutOff => put_off(shared, policy).await,
                         Call::Start if !self.may_start(now) => {
                             next = next.min(now.plus(Span::MINUTE));
                             Ok(())

@@ -27,7 +27,9 @@ mod standing;
 mod status;
 mod step;
 mod story;
+mod submit;
 mod survey;
+mod suspend;
 mod targets;
 pub mod times;
 mod values;
@@ -54,6 +56,8 @@ use run::{Ordered, Runner};
 use shared::Shared;
 use snapshot::{Record, Snapshot};
 pub use status::{HeldStatus, PolicyStatus, Selector};
+pub use submit::{LONGEST_VALUE, Submission, check_value};
+pub use suspend::{Suspended, check_until};
 
 use crate::alert::{Channel, Channels};
 use crate::catalog::Catalog;

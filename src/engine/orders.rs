@@ -4,7 +4,7 @@ use cutover_api::Stamp;
 use cutover_ledger::{Commit, HistoryEntry};
 use cutover_machine::event::Order;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::Engine;
 use super::run::Ordered;
@@ -87,30 +87,45 @@ impl Engine {
         reason: Option<&str>,
     ) -> Result<String, OrderRefused> {
         let refuse = |reason: String| OrderRefused { reason };
+        let (open, inbox) = self.addressed(policy, rotation)?;
         let config = self.shared.config();
-        if !config.policies.contains_key(policy) && self.shared.policy_state(policy).is_none() {
-            return Err(refuse(format!("there is no policy {policy}")));
-        }
-        let Some(inbox) = self.shared.inbox(policy) else {
-            return Err(refuse(format!("policy {policy} has no rotation under way")));
-        };
-        let open = self.open_rotation_of(policy).unwrap_or_default();
-        if let Some(meant) = rotation
-            && meant != open
-        {
-            return Err(refuse(format!("rotation {meant} is not the one under way: that is {open}")));
-        }
         let plan = match (&order, config.policies.get(policy)) {
             (Order::Resume, Some(policy)) => self.snapshot(&config, policy).ok().map(Box::new),
             _ => None,
         };
         let (reply, answer) = oneshot::channel();
         let reason = reason.map(ToOwned::to_owned);
-        let ordered = Ordered { order, actor: actor.to_owned(), reason, plan, adopt: false, emergency: None, reply };
+        let ordered =
+            Ordered { order, actor: actor.to_owned(), reason, plan, adopt: false, emergency: None, value: None, reply };
         let gone = || refuse(format!("rotation {open} has just ended"));
         inbox.send(ordered).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?.map_err(refuse)?;
         Ok(open)
+    }
+
+    /// The rotation of a policy that an order is for, and where it takes orders. `rotation`: the id the person means.
+    ///
+    /// # Errors
+    /// There is none, or it is another.
+    pub(super) fn addressed(
+        &self,
+        policy: &str,
+        rotation: Option<&str>,
+    ) -> Result<(String, mpsc::Sender<Ordered>), OrderRefused> {
+        let refuse = |reason: String| Err(OrderRefused { reason });
+        if !self.shared.config().policies.contains_key(policy) && self.shared.policy_state(policy).is_none() {
+            return refuse(format!("there is no policy {policy}"));
+        }
+        let Some(inbox) = self.shared.inbox(policy) else {
+            return refuse(format!("policy {policy} has no rotation under way"));
+        };
+        let open = self.open_rotation_of(policy).unwrap_or_default();
+        if let Some(meant) = rotation
+            && meant != open
+        {
+            return refuse(format!("rotation {meant} is not the one under way: that is {open}"));
+        }
+        Ok((open, inbox))
     }
 
     /// `adopt`: idle, the key that stands in the targets counts as the one in use and as ours (`id` names it at the provider); held for
@@ -152,6 +167,7 @@ impl Engine {
                 plan: None,
                 adopt: true,
                 emergency: None,
+                value: None,
                 reply,
             };
             let gone = || refuse(format!("rotation {open} has just ended"));
@@ -207,16 +223,6 @@ impl Engine {
         shared.put_policy_state(name, state);
         shared.know_key(name, fingerprint);
         Ok(())
-    }
-
-    /// `resume` without a policy: the clock as it is now is right. `false` = it was not frozen.
-    #[must_use]
-    pub fn confirm_clock(&self) -> bool {
-        let frozen = self.shared.frozen();
-        if frozen {
-            self.shared.thaw();
-        }
-        frozen
     }
 
     /// The selected policies, by name.

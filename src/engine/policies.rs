@@ -9,6 +9,7 @@ use jiff::{Timestamp, Zoned};
 use super::shared::Shared;
 use super::snapshot::PolicyState;
 use super::story::alert_row;
+use super::suspend::Suspension;
 use super::times::{rfc3339, stamp, timestamp};
 use crate::alert;
 
@@ -49,6 +50,7 @@ fn fresh(policy: &Policy, now: Stamp) -> PolicyState {
         rotation: None,
         rotated_at: None,
         overdue_told: None,
+        suspended: None,
     };
     state.due = timetable(policy, &state).first_due().map(pair);
     state
@@ -149,6 +151,8 @@ pub enum Call {
     Start,
     /// It was missed: it runs at the new time instead, and that is told.
     Missed(Box<PolicyState>),
+    /// It has come while the policy is suspended: told once, and overdue afterwards.
+    PutOff,
 }
 
 /// The policies that are due, and when the next one is.
@@ -165,6 +169,13 @@ pub fn due(shared: &Shared, config: &Config, now: Stamp) -> (Vec<(String, Call)>
             }
             let Some(policy) = config.policies.get(name) else { continue };
             if under_way.contains(name) {
+                continue;
+            }
+            if let Some(suspension) = state.suspension(now) {
+                next = next.min(suspension.until);
+                if suspension.told != Some(at.0) {
+                    calls.push((name.clone(), Call::PutOff));
+                }
                 continue;
             }
             let dates = timetable(policy, state);
@@ -200,6 +211,35 @@ pub async fn missed(shared: &Shared, policy: &Policy, state: PolicyState, was: O
     let facts = serde_json::json!({ "was_due": rfc3339(was_due), "runs_at": rfc3339(will) });
     commit.history.push(entry(now, &policy.name, "overdue", &facts));
     commit.policies.push(shared.policy_write(&policy.name, &state));
+    shared.ledger.commit(commit).await.map_err(|error| error.to_string())?;
+    shared.put_policy_state(&policy.name, state);
+    shared.alerts_waiting();
+    Ok(())
+}
+
+/// Tells that a date has come while its policy is suspended. The date stays due: when the suspension is over it is overdue.
+///
+/// # Errors
+/// The ledger did not take it.
+pub async fn put_off(shared: &Shared, policy: &Policy) -> Result<(), String> {
+    let _one = shared.policy_lock.lock().await;
+    let now = shared.clock.now();
+    let Some(mut state) = shared.policy_state(&policy.name) else { return Ok(()) };
+    let (Some(due), Some(suspension)) = (state.due, state.suspension(now).cloned()) else { return Ok(()) };
+    let will =
+        timetable(policy, &state).catch_up(date(due), timestamp(suspension.until)).map_or(suspension.until, |at| stamp(at.at));
+    let ends = (suspension.until, suspension.by.as_str());
+    let told = alert::overdue_suspended(&shared.environment(), &policy.name, due.1, ends, will, now);
+    let facts = serde_json::json!({
+        "was_due": rfc3339(due.1), "suspended_until": rfc3339(suspension.until), "runs_at": rfc3339(will),
+    });
+    state.suspended = Some(Suspension { told: Some(due.0), ..suspension.clone() });
+    let commit = Commit {
+        alerts: vec![alert_row(&told.message, &policy.notify, &shared.channels(), now)],
+        history: vec![entry(now, &policy.name, "put-off", &facts)],
+        policies: vec![shared.policy_write(&policy.name, &state)],
+        ..Commit::default()
+    };
     shared.ledger.commit(commit).await.map_err(|error| error.to_string())?;
     shared.put_policy_state(&policy.name, state);
     shared.alerts_waiting();

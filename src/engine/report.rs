@@ -103,6 +103,11 @@ impl Engine {
             Due::Ask(Question::ConfirmRetire, _) => Some(format!(
                 "end the keys above by hand at the provider, then: cutover confirm {name} --retire --rotation {rotation}"
             )),
+            Due::Ask(Question::Submit, _) => Some(with_matter(&about, |matter| {
+                let way = ways(matter).into_iter().find(|way| way.command.starts_with("cutover submit "));
+                let way = way.map(|way| format!(", then: {}", way.command)).unwrap_or_default();
+                format!("make the new key by hand{way}. {}", matter.ask)
+            })),
             _ => None,
         }
     }
@@ -284,5 +289,6 @@ const fn proof_in_words(proof: Proof) -> &'static str {
         Proof::Revoked => "the provider confirmed its end",
         Proof::Expired => "past its end by the provider's clock",
         Proof::AtMint => "ended by the provider when the new key was made",
+        Proof::Said => "a person said that they have ended it",
     }
 }

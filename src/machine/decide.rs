@@ -59,6 +59,12 @@ pub fn decide(event: Event, rotation: &Rotation, plan: &Plan, now: Now) -> Resul
     Ok(Step { next: work.next, facts: work.facts })
 }
 
+impl core::fmt::Display for Illegal {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "not in phase {}: {}", self.phase.label(), self.reason)
+    }
+}
+
 /// The step being worked out.
 pub(crate) struct Work<'a> {
     pub(crate) next: Rotation,

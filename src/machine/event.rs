@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::due::Question;
 use crate::emergency::{Cut, EmergencyOrder};
+use crate::manual::Handed;
 use crate::state::{End, Key, Layout, Phase, Proof, Rotation, Why};
 use crate::time::{Span, Stamp};
 
@@ -298,6 +299,8 @@ pub enum Order {
     AdoptOld,
     /// Cut the policy's keys off.
     Emergency(EmergencyOrder, Vec<Cut>),
+    /// Here is the new key.
+    Submit(Handed),
 }
 
 /// What happens to a rotation.
@@ -399,6 +402,8 @@ pub enum Fact {
     Reactivated,
     /// The old key was revoked.
     Revoked,
+    /// A person said that they have ended the old key.
+    EndedByHand,
     /// The old key is dead.
     OldDead { proof: Proof },
     /// Waits for a person.
@@ -442,10 +447,4 @@ pub struct Illegal {
     pub phase: Phase,
     /// Why not, for people.
     pub reason: String,
-}
-
-impl core::fmt::Display for Illegal {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "not in phase {}: {}", self.phase.label(), self.reason)
-    }
 }

@@ -201,7 +201,7 @@ impl Work<'_> {
     }
 
     /// What the provider granted counts, not what was asked for; and the earlier of the two.
-    fn old_lives_until(&mut self, told: Option<Stamp>, skew: Option<i64>) {
+    pub(crate) fn old_lives_until(&mut self, told: Option<Stamp>, skew: Option<i64>) {
         let evicted = self.next.mint.lost
             && self.plan.provider_ends_old()
             && self.plan.provider.declares.re_rotate != crate::plan::ReRotate::KeepsAll;

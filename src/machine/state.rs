@@ -128,6 +128,9 @@ pub struct MintState {
     pub lost: bool,
     /// New keys of this rotation that an emergency has put into its cut set.
     pub superseded: u32,
+    /// A person said when the provider's clock ends the old key (`submit --old-expires-at`).
+    #[serde(default)]
+    pub old_end_said: bool,
 }
 
 /// How far the looks of a doubt have come.
@@ -187,6 +190,8 @@ pub enum Proof {
     Expired,
     /// The mint itself ends it (grace of nothing).
     AtMint,
+    /// A person said that they have ended it; nothing else can tell.
+    Said,
 }
 
 /// Why a rotation waits for a person.
@@ -410,7 +415,7 @@ impl Rotation {
     /// The old key ends by the provider's clock in this rotation (not where `abandon` swapped the roles: then it is ours to revoke).
     #[must_use]
     pub const fn clock_ends_old(&self, plan: &Plan) -> bool {
-        plan.provider_ends_old() && !self.swapped
+        (plan.provider_ends_old() || self.mint.old_end_said) && !self.swapped
     }
 
     /// Other hooks or verifies from now on: the leg under way is deployed and observed anew. Written targets stay written.

@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test says what it expects; its helpers do so too")]
 
 mod binary;
+mod by_hand;
 mod cast;
 mod emergency;
 mod faults;

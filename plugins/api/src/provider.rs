@@ -215,6 +215,18 @@ pub trait Provider: Send + Sync {
         false
     }
 
+    /// Lifecycle `manual`: what a person does to make the new key, rendered for this rotation; nothing secret is in it.
+    fn ask(&self, call: Call<'_>, old: Option<KeyRef<'_>>) -> Option<String> {
+        let _ = (call, old);
+        None
+    }
+
+    /// Whether a value can be a key of this provider (`declares.secret`).
+    fn fits(&self, value: &Secret) -> bool {
+        let _ = value;
+        true
+    }
+
     /// Whom to ask where the API cannot do it.
     fn support(&self) -> Option<String>;
 

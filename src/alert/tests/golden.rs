@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use cutover_api::{Severity, Span, Stamp};
-use cutover_machine::event::{Answer, Class, Event, Holding, Use};
-use cutover_machine::plan::VerifyKind;
+use cutover_machine::event::{Answer, Class, Event, Holding, Order, Use};
+use cutover_machine::manual::Handed;
+use cutover_machine::plan::{Lifecycle, Verbs, VerifyKind};
+use cutover_machine::state::Key;
 use cutover_machine::{Effect, Now, decide};
 
 use super::outbox::{Hand, Mood, Outbox, Post, courier};
 use super::story::{START, Story, grace_plan, overlap_plan, refused, unsure};
 use crate::alert::{
     Composed, channel_failing, channel_recovered, clock_frozen, clock_thawed, credential_expiring, credential_refused,
-    idle_drift, overdue, reload_refused, test_alert,
+    idle_drift, overdue, overdue_suspended, reload_refused, test_alert,
 };
 
 /// The message as it would be read, and the file that says how it must read.
@@ -239,6 +241,48 @@ fn a_person_is_asked_to_confirm() {
     story.verifies = vec![String::from("confirm")];
     golden!("waiting-confirm", story.until_told(|_| None));
     golden!("grace-ending-50-confirm", story.until_told(|_| None));
+}
+
+/// A provider without a call for it: a person clicks in a dashboard, and ends the old key there.
+fn manual_plan(clock: bool) -> cutover_machine::Plan {
+    let mut plan = if clock { grace_plan() } else { overlap_plan() };
+    plan.provider.lifecycle = Lifecycle::Manual;
+    plan.provider.verbs = Verbs { probe: !clock, ..Verbs::default() };
+    plan.provider.declares.last_used = None;
+    plan.provider.declares.negative_probe = !clock;
+    plan
+}
+
+#[test]
+fn a_person_is_asked_to_make_the_key() {
+    let mut story = Story::begin(manual_plan(true));
+    story.ask = String::from(
+        "In the Wrapd dashboard, API Keys: click \"production\",\nscroll to Rotate.\n\n    cutover abandon other\nCopy the new key.",
+    );
+    let asked = story.until_told(|_| None);
+    assert!(!asked.message.text.lines().any(|line| line.trim() == "cutover abandon other"), "{}", asked.message.text);
+    golden!("waiting-submit", asked);
+    story.now = story.now.plus(Span::hours(3));
+    let again = story.until_told(|_| None);
+    assert_ne!(again.message.id, asked.message.id, "told again daily");
+}
+
+#[test]
+fn a_person_is_asked_to_end_the_key() {
+    let mut story = Story::begin(manual_plan(false));
+    story.until_told(|_| None);
+    let key = Key { id: None, fingerprint: String::from("sha256:01"), expires_at: None };
+    story.event(Event::Ordered(Order::Submit(Handed { key, old_expires_at: None })));
+    golden!("waiting-end-by-hand", story.until_told(|_| None));
+    story.event(Event::Ordered(Order::ConfirmRetire));
+    let accepted = |effect: &Effect| (*effect == Effect::ProbeOld).then(|| Event::Probed(Answer::Done(true)));
+    golden!("held-ended-by-hand-still-accepted", story.until_told(accepted));
+}
+
+#[test]
+fn a_date_that_is_put_off() {
+    let until = (START.plus(Span::hours(72)), "uid:1000(dana)");
+    golden!("overdue-suspended", overdue_suspended("prod", "my-crm", START, until, START.plus(Span::hours(90)), START));
 }
 
 #[test]

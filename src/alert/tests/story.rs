@@ -60,6 +60,7 @@ pub struct Story {
     pub verifies: Vec<String>,
     pub old_is_ours: bool,
     pub policy: String,
+    pub ask: String,
 }
 
 impl Story {
@@ -74,6 +75,7 @@ impl Story {
             verifies: vec![String::from("consumer")],
             old_is_ours: true,
             policy: String::from("my-crm"),
+            ask: String::new(),
         }
     }
 
@@ -96,6 +98,7 @@ impl Story {
             hooks: &self.hooks,
             verifies: &self.verifies,
             old_key: "id def_42",
+            ask: &self.ask,
             new_key: if self.machine.new.is_some() { "id def_43" } else { "" },
         }
     }

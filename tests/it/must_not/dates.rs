@@ -151,7 +151,7 @@ async fn m15_a_clock_that_leaps_starts_nothing_before_it_is_confirmed() {
     let selector = cutover::engine::Selector { all: true, ..Default::default() };
     let by_hand = shop.house.engine().rotate(&selector, "test", None).await;
     assert!(by_hand[0].refused.is_some(), "{by_hand:?}");
-    assert!(shop.house.engine().confirm_clock(), "it was frozen");
+    assert!(shop.house.engine().confirm_clock("test", None).await.expect("kept"), "it was frozen");
     shop.house.until("crm", |status| status.phase != "idle").await;
     shop.close().await;
 }
@@ -183,7 +183,7 @@ async fn m15_a_frozen_clock_stays_frozen_over_a_restart() {
     let frozen = |kinds: Vec<String>| kinds.iter().filter(|kind| *kind == "held").count();
     assert_eq!(frozen(shop.house.alert_kinds()), 1, "{:?}", shop.house.alert_kinds());
     shop.house.try_start(&config, nowhere(), clock.clone()).await.expect("started");
-    assert!(shop.house.engine().confirm_clock(), "it was frozen");
+    assert!(shop.house.engine().confirm_clock("test", None).await.expect("kept"), "it was frozen");
     shop.house.alerted("recovered").await;
     shop.house.stop().await;
     shop.house.try_start(&config, nowhere(), clock.clone()).await.expect("started");
