@@ -8,7 +8,7 @@
 //! | 1 | `cutover-api`, `cutover-http-step`: the contract with plugins |
 //! | 2 | the plugins, `cutover-config`, `cutover-ledger` |
 //! | 3 | [`catalog`], [`engine`], [`alert`] |
-//! | 4 | [`control`], [`cli`] |
+//! | 4 | [`control`], [`cli`], [`web`] |
 //! | 5 | `main` |
 //!
 //! A plugin never sees the ledger or the engine; its name stands only in [`catalog`].
@@ -18,3 +18,4 @@ pub mod catalog;
 pub mod cli;
 pub mod control;
 pub mod engine;
+pub mod web;

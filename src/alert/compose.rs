@@ -7,6 +7,7 @@ use cutover_machine::{Question, Span};
 use serde_json::{Value, json};
 
 use super::Matter;
+use super::by_hand;
 use super::draft::{Composed, Draft, Series, write_ways};
 use super::standing::{by_itself, clock_runs, in_use, maybe_down, until};
 use super::told::{self, Told, sentence};
@@ -46,6 +47,7 @@ fn draft<'a>(matter: &Matter<'a>, kind: &'static str, stage: String, shared: Str
         rotation: Some(matter.rotation),
         word: kind.to_uppercase().replace('-', " "),
         what: told.what,
+        shared: told.shared,
         cause: told.cause,
         series: None,
         at: matter.at,
@@ -109,6 +111,7 @@ fn held(matter: &Matter<'_>, why: &Why, still: Option<Stamp>) -> Composed {
         _ if still.is_some() => "held",
         Why::Doubt | Why::Candidates(_) => "doubt",
         Why::Drift { .. } => "drift",
+        Why::Credential(_) => "credential-expiring",
         _ => "held",
     };
     let label = why.label();
@@ -122,10 +125,11 @@ fn held(matter: &Matter<'_>, why: &Why, still: Option<Stamp>) -> Composed {
     };
     let mut draft = draft(matter, kind, stage, shared, told);
     draft.severity = severity(matter);
-    draft.series =
-        Some(Series { name: format!("{}/{}/held/{label}.{}", matter.policy, matter.rotation, since.0), place: days });
+    draft.series = Some(hold_series(matter, why, since.0.saturating_add(days)));
     if still.is_some() {
         draft.word = String::from("STILL HELD");
+    } else if matches!(why, Why::Credential(_)) {
+        draft.word = String::from("CREDENTIAL");
     }
     finish(draft, matter, &happened, &ways(matter))
 }
@@ -136,7 +140,13 @@ fn waiting(matter: &Matter<'_>, question: Question) -> Composed {
         Question::Confirm => ("is the new key in use?", "confirm"),
         Question::ConfirmRetire => ("may the old key be ended?", "confirm-retire"),
         Question::NoEvidence => ("no evidence that the new key alone is in use", "no-evidence"),
+        Question::Submit => ("make the new key by hand", "submit"),
         Question::Held => ("a person is needed", "held"),
+    };
+    let by_hand = match question {
+        Question::Submit => Some(by_hand::make_it(matter)),
+        Question::ConfirmRetire if matter.plan.ended_by_hand() => Some(by_hand::end_it(matter)),
+        _ => None,
     };
     let happened = match question {
         Question::Confirm => {
@@ -149,22 +159,29 @@ fn waiting(matter: &Matter<'_>, question: Question) -> Composed {
             "More than a day has passed since the last redeploy, and what shows that the new key alone is in use does not hold, or the old key \
              is not quiet. The old key is kept until it does."
         }
-        Question::Held => "It waits for a person.",
+        Question::Submit | Question::Held => "It waits for a person.",
     };
     let day = matter.at.0 / Span::DAY.0;
     let leg = matter.machine.leg.as_ref().map_or(0, |leg| leg.number);
     let stage = format!("waiting.{label}.{leg}.day-{day}");
-    let told = Told { what: String::from(what), happened: String::from(happened), cause: label.to_owned() };
+    let told = by_hand.unwrap_or(Told {
+        shared: String::new(),
+        what: String::from(what),
+        happened: String::from(happened),
+        cause: format!("{}/{label}", clean(matter.account)),
+    });
+    let happened = told.happened.clone();
     let mut draft = draft(matter, "held", stage.clone(), stage, told);
     draft.severity = Severity::Warning;
     draft.word = String::from("WAITING");
-    finish(draft, matter, happened, &ways(matter))
+    finish(draft, matter, &happened, &ways(matter))
 }
 
 fn in_doubt(matter: &Matter<'_>, detail: &str, decide_at: Stamp) -> Composed {
     let account = clean(matter.account);
     let asked = matter.machine.mint.intent.as_ref().map_or(matter.at, |intent| intent.at);
     let told = Told {
+        shared: String::new(),
         what: String::from("a new key may have been made"),
         happened: String::new(),
         cause: format!("{account}/{}", clean(detail)),
@@ -193,6 +210,11 @@ fn in_doubt(matter: &Matter<'_>, detail: &str, decide_at: Stamp) -> Composed {
     draft.finish(letter, &[], facts(matter))
 }
 
+/// A hold, its daily repetitions and its end are one series: what comes later says more.
+fn hold_series(matter: &Matter<'_>, why: &Why, place: i64) -> Series {
+    Series { name: format!("{}/{}/held/{}", matter.policy, matter.rotation, why.label()), place }
+}
+
 fn grace_series(matter: &Matter<'_>, place: i64) -> Series {
     let from = matter.machine.grace.as_ref().map_or(0, |grace| grace.from.0);
     Series { name: format!("{}/{}/grace/{from}", matter.policy, matter.rotation), place }
@@ -215,6 +237,7 @@ fn waits_for(matter: &Matter<'_>) -> Told {
         _ => String::new(),
     };
     Told {
+        shared: String::new(),
         what: missing.to_owned(),
         happened: format!("{}{verifies}.", super::standing::capital(missing)),
         cause: format!("{}/{}", clean(matter.account), matter.machine.phase.label()),
@@ -260,18 +283,26 @@ fn recovered(matter: &Matter<'_>, why: &Why) -> Composed {
         format!("It was held because: {was}. That is over by itself. The rotation goes on; nothing is asked of you.");
     let label = why.label();
     let stage = format!("{label}.{}", matter.at.0);
-    let told = Told { what: format!("was: {was}"), ..told };
+    let shared = if told.shared.is_empty() { String::new() } else { format!("was: {}", told.shared) };
+    let told = Told { what: format!("was: {was}"), shared, ..told };
     let mut draft = draft(matter, "recovered", stage, label.to_owned(), told);
+    // Where nobody was told of the trouble yet, its end says it all.
+    draft.series = Some(hold_series(matter, why, matter.at.0));
     // Whoever was told of the trouble is told of its end.
     let made = matter.machine.mint.intents > 0 && matter.machine.clock_ends_old(matter.plan) && matter.machine.old.is_some();
-    let pressing = made && !matches!(why, Why::Retire(_) | Why::OldStillAccepted | Why::Preflight(_));
+    let pressing = made && !matches!(why, Why::Retire(_) | Why::OldStillAccepted | Why::Preflight(_) | Why::Credential(_));
     draft.severity = if pressing { Severity::Critical } else { Severity::Warning };
     finish(draft, matter, &happened, &[])
 }
 
 fn old_left(matter: &Matter<'_>) -> Composed {
     let old = old_key(matter);
-    let told = Told { what: String::from("the old key is left alive"), happened: String::new(), cause: clean(matter.account) };
+    let told = Told {
+        shared: String::new(),
+        what: String::from("the old key is left alive"),
+        happened: String::new(),
+        cause: clean(matter.account),
+    };
     let happened = format!(
         "The rotation is done: the new key is proven in use. But cutover neither made {old} nor was told to adopt it, so it did \
          not end it. It lives on. Nothing waits for you, and this is told once."

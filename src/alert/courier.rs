@@ -11,7 +11,7 @@ use cutover_api::{Clock, Message, Span, Stamp};
 use cutover_ledger::{AlertRow, Commit, DeliveryResult, DeliveryRow, DeliveryWrite, Ledger};
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::JoinSet;
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::lane::{Busy, lane};
 use super::line::{FAILING, Line};
@@ -49,6 +49,7 @@ pub struct Courier {
     shared: Arc<Shared>,
     lanes: Mutex<JoinSet<()>>,
     read: Mutex<Read>,
+    stands: Box<dyn Fn(&Message) -> bool + Send + Sync>,
 }
 
 /// What a pass and the channels' lanes share.
@@ -100,7 +101,15 @@ impl Courier {
             lines: Mutex::default(),
             remembered: OnceCell::new(),
         };
-        Self { shared: Arc::new(shared), lanes: Mutex::default(), read: Mutex::default() }
+        Self { shared: Arc::new(shared), lanes: Mutex::default(), read: Mutex::default(), stands: Box::new(|_| true) }
+    }
+
+    /// Asks `stands`, of an alert that could not be told for long, whether what it tells of still is so. What is not is told for the
+    /// record, all of it in one message.
+    #[must_use]
+    pub fn asking(mut self, stands: impl Fn(&Message) -> bool + Send + Sync + 'static) -> Self {
+        self.stands = Box::new(stands);
+        self
     }
 
     /// The channels that accept nothing at present, by name.
@@ -137,7 +146,7 @@ impl Courier {
             let Some(due) = self.due(&name, &channel.notifier, items, now, &mut commit, &mut pause) else { continue };
             let busy = Busy::new(Arc::clone(&self.shared), name.clone());
             let (done, through) = oneshot::channel();
-            let run = lane(Arc::clone(&self.shared), name, Arc::clone(&channel.notifier), parcels(due));
+            let run = lane(Arc::clone(&self.shared), name, Arc::clone(&channel.notifier), parcels(due, now));
             self.lanes.lock().unwrap_or_else(PoisonError::into_inner).spawn(async move {
                 let next = run.await;
                 drop(busy);
@@ -190,9 +199,14 @@ impl Courier {
         line.told_day = Some(day);
         let note = line.note(name);
         let composed = channel_failing(&self.shared.environment, name, &line.detail, since, now);
+        let detail = line.detail.clone();
         drop(lines);
         commit.notes.push(note);
-        commit.alerts.extend(self.shared.for_others(&composed, name, now));
+        let told = self.shared.for_others(&composed, name, now);
+        if told.is_none() {
+            error!(channel = name, detail, "a channel accepts no alerts, and there is no other to say so: nobody is told");
+        }
+        commit.alerts.extend(told);
     }
 
     /// What a channel is to be sent now; `None` = nothing, or it is still sending.
@@ -233,9 +247,10 @@ impl Courier {
             return None;
         }
         let sweep = std::mem::take(&mut line.sweep);
-        line.told.retain(|_, told| now < told.plus(super::line::GATHER));
+        line.forget(now);
         let mut due = Vec::new();
-        for item in open {
+        for mut item in open {
+            item.over = item.is_late(now) && !(self.stands)(&item.message);
             let from = line.not_before(&item, sweep, now);
             if from <= now { due.push(item) } else { pause.sooner(from) }
         }

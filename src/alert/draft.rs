@@ -3,6 +3,7 @@
 use cutover_api::{Message, Severity, Stamp};
 use serde_json::{Map, Value, json};
 
+use super::batch::bounded;
 use super::ways::Way;
 use super::words::{Letter, rfc3339};
 
@@ -35,6 +36,8 @@ pub(super) struct Draft<'a> {
     pub word: String,
     /// The rest of the subject.
     pub what: String,
+    /// The same for many policies; empty = the same words.
+    pub shared: String,
     /// What policies must share, beside kind and stage, to be told in one message.
     pub cause: String,
     /// A later message of this series replaces an earlier one that nobody was sent yet.
@@ -61,6 +64,9 @@ impl Draft<'_> {
         facts.insert(String::from("stage"), json!(self.stage));
         facts.insert(String::from("word"), json!(self.word));
         facts.insert(String::from("what"), json!(self.what));
+        if !self.shared.is_empty() {
+            facts.insert(String::from("shared"), json!(self.shared));
+        }
         facts.insert(String::from("cause"), json!(format!("{}/{}/{}", self.kind, self.shared_stage, self.cause)));
         facts.insert(String::from("ways"), json!(ways));
         if let Some(series) = self.series {
@@ -76,7 +82,7 @@ impl Draft<'_> {
             policies: self.policy.map(str::to_owned).into_iter().collect(),
             rotation: self.rotation.map(str::to_owned),
             subject: format!("[cutover {}] {}{about}: {}", self.environment, self.word, self.what),
-            text: text.done(),
+            text: bounded(text.done()),
             at: rfc3339(self.at),
             facts: Value::Object(facts),
         };

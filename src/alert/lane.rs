@@ -89,9 +89,7 @@ async fn accepted(shared: &Shared, channel: &str, items: &[Item], now: Stamp) ->
         let line = lines.entry(channel.to_owned()).or_default();
         line.failures = 0;
         line.until = Stamp(0);
-        for item in items {
-            line.told.insert(item.cause(), now);
-        }
+        line.told(items, now);
         let since = line.failing_since.take();
         let told = line.told_day.take().is_some();
         if since.is_some() {

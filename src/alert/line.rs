@@ -1,19 +1,30 @@
 //! What is known of one channel.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cutover_api::{Notifier, Span, Stamp};
 use cutover_ledger::DeliveryWrite;
 
-use super::parcel::Item;
+use super::parcel::{FEW, Item};
 
 /// A channel that accepts nothing for so long is told on the others.
 pub(super) const FAILING: Span = Span::minutes(15);
-/// Alerts with a cause that was told just now are gathered for so long, so that they come as one message.
-pub(super) const GATHER: Span = Span::minutes(2);
+/// An alert waits so long for others with its cause, unless little time is left.
+const FIRST: Span = Span::seconds(5);
+/// Further alerts with a cause that was told once, twice, … are gathered for so long, so that they come as one message.
+const GATHER: [Span; 4] = [Span::minutes(2), Span::minutes(5), Span::minutes(15), Span::minutes(30)];
+/// What was not told for so long begins anew.
+const FORGET: Span = Span::HOUR;
+/// After a handful of messages of one kind within an hour, whatever their causes, the next of the kind are gathered for so long.
+const BURST: Span = Span::minutes(10);
+/// With less time left than this nothing is gathered.
+const HASTE: Span = Span::minutes(15);
 /// An alert with a clock running against it is tried at least this often: a channel that is up for a minute must get it.
 const PRESSING: Span = Span::seconds(45);
+
+/// What nobody shares, or nobody may wait for.
+const AT_ONCE: [&str; 3] = ["test", "channel-failing", "emergency-report"];
 
 /// Waits after the first, second, … failure; the last one for ever after.
 const WAITS: [Span; 6] =
@@ -44,8 +55,10 @@ pub(super) struct Line {
     pub sweep: bool,
     /// Accepted, and not yet written to the ledger.
     pub unsaved: Vec<DeliveryWrite>,
-    /// When a cause was told last.
-    pub told: BTreeMap<String, Stamp>,
+    /// When a cause was told last, and how often.
+    told: BTreeMap<String, (Stamp, usize)>,
+    /// When messages of a kind were told.
+    kinds: BTreeMap<String, Vec<Stamp>>,
     /// How it was reached last.
     notifier: Option<Arc<dyn Notifier>>,
 }
@@ -93,10 +106,48 @@ impl Line {
 
     /// When an alert may be sent.
     pub(super) fn not_before(&self, item: &Item, sweep: bool, now: Stamp) -> Stamp {
-        let told = self.told.get(&item.cause()).filter(|told| **told <= now);
-        let gathered = told.map_or(Stamp(0), |told| told.plus(GATHER));
         let put_off = if sweep { Stamp(0) } else { sane(item.not_before, now) };
-        put_off.max(gathered)
+        let presses = item.presses(now);
+        if presses && item.ends_before(now.plus(HASTE)) || AT_ONCE.contains(&item.message.kind.as_str()) {
+            return put_off;
+        }
+        let gathered = match self.told.get(&item.cause()).filter(|(told, _)| *told <= now) {
+            Some((told, times)) => {
+                let step = if presses { 0 } else { times.saturating_sub(1).min(GATHER.len() - 1) };
+                told.plus(GATHER[step])
+            }
+            None => sane(item.at.plus(FIRST), now),
+        };
+        put_off.max(gathered).max(if presses { Stamp(0) } else { self.calm(&item.message.kind, now) })
+    }
+
+    /// When a further message of this kind may follow those that were told of late.
+    fn calm(&self, kind: &str, now: Stamp) -> Stamp {
+        let Some(told) = self.kinds.get(kind) else { return Stamp(0) };
+        let recent = || told.iter().filter(|told| **told <= now && now < told.plus(FORGET));
+        if recent().count() < FEW { Stamp(0) } else { recent().max().map_or(Stamp(0), |last| last.plus(BURST)) }
+    }
+
+    /// A message was accepted that settles these alerts.
+    pub(super) fn told(&mut self, items: &[Item], now: Stamp) {
+        let causes: BTreeSet<String> = items.iter().map(Item::cause).collect();
+        for cause in causes {
+            let told = self.told.entry(cause).or_insert((now, 0));
+            *told = (now, told.1.saturating_add(1));
+        }
+        if let Some(item) = items.first() {
+            let kind = self.kinds.entry(item.message.kind.clone()).or_default();
+            kind.push(now);
+            // Only the last few can matter.
+            let spare = kind.len().saturating_sub(FEW);
+            kind.drain(..spare);
+        }
+    }
+
+    /// What was told long ago does not count any more.
+    pub(super) fn forget(&mut self, now: Stamp) {
+        self.told.retain(|_, (told, _)| *told <= now && now < told.plus(FORGET));
+        self.kinds.retain(|_, told| told.last().is_some_and(|last| *last <= now && now < last.plus(FORGET)));
     }
 }
 

@@ -32,4 +32,6 @@ pub struct Matter<'a> {
     pub old_key: &'a str,
     /// The new key, the same.
     pub new_key: &'a str,
+    /// Lifecycle `manual`: what a person does to make the new key; empty elsewhere.
+    pub ask: &'a str,
 }

@@ -1,5 +1,7 @@
 //! From facts to people: messages, the durable outbox, and the courier that empties it.
 
+mod batch;
+mod by_hand;
 mod channels;
 mod compose;
 mod courier;
@@ -15,13 +17,15 @@ mod told;
 mod ways;
 mod words;
 
+pub use by_hand::overdue_suspended;
 pub use channels::{Channel, Channels};
 pub use compose::message;
 pub use courier::{Courier, Trouble};
 pub use draft::Composed;
 pub use matter::Matter;
 pub use plain::{
-    channel_failing, channel_recovered, clock_frozen, credential_expiring, idle_drift, overdue, reload_refused, test_alert,
+    channel_failing, channel_recovered, clock_frozen, clock_thawed, credential_expiring, credential_refused, idle_drift,
+    overdue, reload_refused, test_alert,
 };
 pub use told::why_in_words;
 pub use ways::{Way, ways};

@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cutover_api::{Message, Severity, Stamp};
+use cutover_api::{Message, Severity, Span, Stamp};
 use cutover_ledger::DeliveryRow;
 use serde_json::{Value, json};
 
-use super::words::{Letter, clean, counted};
+use super::batch::{over, together};
+use super::words::clean;
 
 /// More messages of one kind than this become one, whatever their causes.
-const FEW: usize = 5;
-/// So many policies are named in one message; the others are counted.
-const NAMED: usize = 40;
+pub(super) const FEW: usize = 5;
+/// What is told so long after it came about is marked as late: longer than anything is gathered.
+const LATE: Span = Span::minutes(45);
 
 /// An open delivery with its message read.
 #[derive(Clone)]
@@ -25,6 +26,8 @@ pub(super) struct Item {
     pub tries: u32,
     /// Not before this.
     pub not_before: Stamp,
+    /// What it tells of is over: it is told for the record only.
+    pub over: bool,
     /// The message.
     pub message: Arc<Message>,
 }
@@ -43,7 +46,8 @@ impl Read {
                 None => Arc::new(serde_json::from_str(&row.message).unwrap_or_else(|_| unreadable(&row, environment))),
             };
             self.0.insert(row.alert.clone(), Arc::clone(&message));
-            let item = Item { alert: row.alert, at: row.at, tries: row.tries, not_before: row.not_before, message };
+            let item =
+                Item { alert: row.alert, at: row.at, tries: row.tries, not_before: row.not_before, over: false, message };
             (row.channel, item)
         };
         rows.into_iter().map(item).collect()
@@ -56,13 +60,23 @@ impl Item {
         self.fact("cause").map_or_else(|| self.alert.clone(), str::to_owned)
     }
 
-    fn fact(&self, name: &str) -> Option<&str> {
+    pub(super) fn fact(&self, name: &str) -> Option<&str> {
         self.message.facts.get(name)?.as_str()
     }
 
     fn series(&self) -> Option<(&str, i64)> {
         let series = self.message.facts.get("series")?;
         Some((series.get("name")?.as_str()?, series.get("place")?.as_i64()?))
+    }
+
+    /// The grace it tells of ends before this.
+    pub(super) fn ends_before(&self, at: Stamp) -> bool {
+        self.message.facts.get("grace_end_ms").and_then(Value::as_i64).is_some_and(|end| Stamp(end) < at)
+    }
+
+    /// It has waited longer than anything is gathered.
+    pub(super) fn is_late(&self, now: Stamp) -> bool {
+        now.since(self.at) > LATE
     }
 
     /// The provider's clock runs on, and somebody must look before it ends.
@@ -107,9 +121,10 @@ pub(super) struct Parcel {
     pub items: Vec<Item>,
 }
 
-/// Puts together what is told in one message, the most pressing first; what failed often comes last, so that it never keeps the others
-/// from being tried.
-pub(super) fn parcels(items: Vec<Item>) -> Vec<Parcel> {
+/// Puts together what is told in one message at `now`, the most pressing first; what failed often comes last, so that it never keeps
+/// the others from being tried. What is over by now is one message, and the last.
+pub(super) fn parcels(items: Vec<Item>, now: Stamp) -> Vec<Parcel> {
+    let (past, items): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| item.over);
     let mut by_cause: BTreeMap<(String, String), Vec<Item>> = BTreeMap::new();
     for item in items {
         by_cause.entry((item.message.kind.clone(), item.cause())).or_default().push(item);
@@ -121,103 +136,26 @@ pub(super) fn parcels(items: Vec<Item>) -> Vec<Parcel> {
     let groups = by_kind
         .into_values()
         .flat_map(|groups| if groups.len() > FEW { vec![groups.into_iter().flatten().collect()] } else { groups });
-    let mut parcels: Vec<Parcel> = groups.map(parcel).collect();
+    let mut parcels: Vec<Parcel> = groups.map(|group| parcel(group, now)).collect();
     parcels.sort_by_key(|parcel| {
         let tries = parcel.items.iter().map(|item| item.tries).min();
         let at = parcel.items.iter().map(|item| item.at).min();
         (tries, std::cmp::Reverse(parcel.message.severity), at)
     });
+    if !past.is_empty() {
+        parcels.push(parcel(past, now));
+    }
     parcels
 }
 
-fn parcel(mut items: Vec<Item>) -> Parcel {
+fn parcel(mut items: Vec<Item>, now: Stamp) -> Parcel {
     items.sort_by(|a, b| (a.at, &a.alert).cmp(&(b.at, &b.alert)));
     let message = match items.as_slice() {
+        all if all.iter().all(|item| item.over) => Arc::new(over(all, now)),
         [one] => Arc::clone(&one.message),
         all => Arc::new(together(all)),
     };
+    let late = items.iter().all(|item| !item.over && now.since(item.at) > LATE);
+    let message = if late { Arc::new(super::batch::late(&message, items[0].at, now)) } else { message };
     Parcel { message, items }
-}
-
-/// Many alerts as one message.
-fn together(items: &[Item]) -> Message {
-    let first = &items[0];
-    let mut policies: Vec<String> = items.iter().flat_map(|item| item.message.policies.iter().cloned()).collect();
-    policies.sort();
-    policies.dedup();
-    let severity = items.iter().map(|item| item.message.severity).max().unwrap_or(Severity::Warning);
-    let number = if policies.is_empty() { counted(items.len(), "alert") } else { plural(policies.len()) };
-    let same_cause = items.iter().all(|item| item.cause() == first.cause());
-    let what = match first.fact("what") {
-        Some(what) if same_cause => clean(what),
-        _ => String::from("several reasons"),
-    };
-    let word = first.fact("word").map_or_else(|| first.message.kind.to_uppercase(), clean);
-    let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-    for item in items {
-        hash.update(item.alert.as_bytes());
-        hash.update(b"\n");
-    }
-    let members = hex::encode(&hash.finish().as_ref()[..8]);
-    Message {
-        id: format!("-/-/{}/{}-{members}", first.message.kind, items.len()),
-        kind: first.message.kind.clone(),
-        severity,
-        environment: first.message.environment.clone(),
-        policies,
-        rotation: None,
-        subject: format!("[cutover {}] {word} {number}: {what}", first.message.environment),
-        text: text(items, &number, &what, same_cause),
-        at: first.message.at.clone(),
-        facts: json!({
-            "what": what,
-            "word": word,
-            "cause": if same_cause { first.cause() } else { first.message.kind.clone() },
-            "alerts": items.iter().map(|item| item.alert.as_str()).collect::<Vec<_>>(),
-        }),
-    }
-}
-
-fn plural(policies: usize) -> String {
-    if policies == 1 { String::from("1 policy") } else { format!("{policies} policies") }
-}
-
-fn text(items: &[Item], number: &str, what: &str, same_cause: bool) -> String {
-    let mut letter = Letter::default();
-    letter.part("What happened");
-    if same_cause {
-        letter.say(&format!(
-            "{number} have the same trouble: {what}. It is told here once; the first of them stands in full below."
-        ));
-    } else {
-        letter.say(&format!("{number} wait for somebody, for several reasons. The first of them stands in full below."));
-    }
-    letter.part("Each of them, and its first way out");
-    for item in items.iter().take(NAMED) {
-        entry(&mut letter, item, same_cause);
-    }
-    if items.len() > NAMED {
-        letter.say(&format!("and {} more. All of them:", items.len() - NAMED)).command("cutover status");
-    }
-    letter.part("The first of them").say(&items[0].message.subject).gap();
-    let mut text = letter.done();
-    text.push_str(&items[0].message.text);
-    text
-}
-
-fn entry(letter: &mut Letter, item: &Item, same_cause: bool) {
-    let name = match item.message.policies.as_slice() {
-        [] => item.message.subject.clone(),
-        policies => policies.join(", "),
-    };
-    let what = item.fact("what").filter(|_| !same_cause).map(|what| format!(": {}", clean(what))).unwrap_or_default();
-    let end = item.fact("grace_end").filter(|_| item.message.facts.get("grace_end_ms").is_some_and(Value::is_i64));
-    let end = end.map(|end| format!(", grace ends {}", clean(end))).unwrap_or_default();
-    letter.entry(&format!("{name}{what}{end}"));
-    let ways = item.message.facts.get("ways").and_then(Value::as_array);
-    let command =
-        ways.and_then(|ways| ways.iter().find_map(|way| way.get("command")?.as_str().filter(|command| !command.is_empty())));
-    if let Some(command) = command {
-        letter.command(&format!("  {}", clean(command)));
-    }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::draft::{Composed, Draft, Series, write_ways};
 use super::told::sentence;
-use super::ways::Way;
+use super::ways::{Way, renewal};
 use super::words::{Letter, beside, clean, counted, listed, time};
 
 /// How many problems of a configuration a message holds.
@@ -22,6 +22,7 @@ fn draft<'a>(environment: &'a str, kind: &'static str, stage: String, word: &str
         rotation: None,
         word: word.to_owned(),
         what: String::new(),
+        shared: String::new(),
         cause: String::new(),
         series: None,
         at,
@@ -39,6 +40,7 @@ pub fn overdue(environment: &str, policy: &str, was_due: Stamp, will_run: Stamp,
     draft.shared_stage = String::from("missed");
     draft.policy = Some(policy);
     draft.what = format!("was due {}", time(was_due));
+    draft.shared = String::from("a date was missed");
     let ways = [
         way(format!("cutover rotate {policy}"), "Orders the rotation by hand, now.", ""),
         way(format!("cutover suspend {policy} --until DATE"), "Puts it off.", "The key grows older."),
@@ -76,14 +78,7 @@ pub fn credential_expiring(environment: &str, account: &str, expires_at: Stamp, 
     let waits =
         "Rotations at this account wait while it is dead, and go on by themselves as soon as the reference yields a live one.";
     let ways = [
-        way(
-            "",
-            format!(
-                "Get a new credential at {account} and put it where [provider.{account}] credential points. It is read at each \
-                 use: nothing needs a restart."
-            ),
-            "",
-        ),
+        way("", renewal(&account), ""),
         way(format!("cutover check --online --provider {account}"), "Shows that the new one is accepted and until when.", ""),
     ];
     let mut letter = Letter::default();
@@ -97,6 +92,39 @@ pub fn credential_expiring(environment: &str, account: &str, expires_at: Stamp, 
     write_ways(&mut letter, &ways);
     let facts = json!({ "account": account, "expires_at": time(expires_at), "due": time(due), "days": days });
     draft.finish(letter, &ways, facts)
+}
+
+/// A poll of a rotation under way was refused for the account's credential; nothing waits for the answer yet.
+#[must_use]
+pub fn credential_refused(environment: &str, account: &str, detail: &str, at: Stamp) -> Composed {
+    let account = clean(account);
+    let day = at.0 / Span::DAY.0;
+    let mut draft = draft(environment, "credential-expiring", format!("{account}.refused.day-{day}"), "CREDENTIAL", at);
+    draft.what = format!("{account} does not accept the one it is asked with");
+    draft.cause = account.clone();
+    draft.series = Some(Series { name: format!("credential/{account}/refused"), place: day });
+    let ways = [
+        way("", renewal(&account), ""),
+        way(format!("cutover check --online --provider {account}"), "Shows that the new one is accepted and until when.", ""),
+    ];
+    let mut letter = Letter::default();
+    letter
+        .part("What happened")
+        .say(&format!(
+            "{account} refused, at {}, to say when a key was used last: {}. The credential that cutover itself uses there is dead, \
+             or may not ask this.",
+            time(at),
+            sentence(detail)
+        ))
+        .part("Where things stand")
+        .say("The applications use the keys they have. Nobody is down because of this.")
+        .part("What happens by itself")
+        .say(
+            "Rotations at this account go on as far as they can without it, and end no old key. It is asked again at each poll, and \
+             everything goes on as soon as it answers. You are told daily.",
+        );
+    write_ways(&mut letter, &ways);
+    draft.finish(letter, &ways, json!({ "account": account }))
 }
 
 /// A channel has not accepted anything since `since`, and there is something to tell.
@@ -135,12 +163,13 @@ pub fn channel_recovered(environment: &str, channel: &str, since: Stamp, at: Sta
     let mut draft = draft(environment, "recovered", format!("channel.{channel}.{}", since.0), "RECOVERED", at);
     draft.what = format!("channel {channel} accepts alerts again");
     draft.cause = channel.clone();
+    draft.series = Some(Series { name: format!("channel/{channel}/{}", since.0), place: i64::MAX });
     let mut letter = Letter::default();
     letter
         .part("What happened")
         .say(&format!("The alert channel {channel}, which accepted nothing since {}, accepts alerts again.", beside(since, at)))
         .part("What happens by itself")
-        .say("What waited for it is delivered now.");
+        .say("What waited for it is delivered now: one message for what many policies share, and one for all that is over by now.");
     draft.finish(letter, &[], json!({ "channel": channel, "since": time(since) }))
 }
 
@@ -149,6 +178,7 @@ pub fn channel_recovered(environment: &str, channel: &str, since: Stamp, at: Sta
 pub fn clock_frozen(environment: &str, step: i64, at: Stamp) -> Composed {
     let mut draft = draft(environment, "held", format!("clock.{}", at.0), "CLOCK", at);
     draft.shared_stage = String::from("clock");
+    draft.series = Some(Series { name: String::from("clock"), place: at.0 });
     draft.severity = Severity::Critical;
     let by = Span(step.saturating_abs());
     let way_it_went = if step < 0 { "back" } else { "forward" };
@@ -172,6 +202,22 @@ pub fn clock_frozen(environment: &str, step: i64, at: Stamp) -> Composed {
     draft.finish(letter, &ways, json!({ "step_ms": step }))
 }
 
+/// What was frozen for the clock goes on: a person has confirmed it (`by_hand`), or it is sane again.
+#[must_use]
+pub fn clock_thawed(environment: &str, by_hand: bool, at: Stamp) -> Composed {
+    let mut draft = draft(environment, "recovered", format!("clock.{}", at.0), "RECOVERED", at);
+    draft.shared_stage = String::from("clock");
+    draft.severity = Severity::Critical;
+    draft.series = Some(Series { name: String::from("clock"), place: at.0 });
+    draft.what = String::from(if by_hand { "the clock is confirmed" } else { "the clock is sane again" });
+    let why = if by_hand { "A person has confirmed the machine's clock" } else { "The machine's clock is sane again" };
+    let mut letter = Letter::default();
+    letter.part("What happened").say(&format!("{why}. It says {}.", time(at))).part("What happens by itself").say(
+        "Rotations start and keys are ended again, as their dates and proofs allow. What was missed meanwhile is made up for.",
+    );
+    draft.finish(letter, &[], json!({}))
+}
+
 /// Outside of a rotation, targets hold a value that is not the one recorded as current.
 #[must_use]
 pub fn idle_drift(environment: &str, policy: &str, targets: &[String], at: Stamp) -> Composed {
@@ -183,6 +229,7 @@ pub fn idle_drift(environment: &str, policy: &str, targets: &[String], at: Stamp
     let names: Vec<String> = targets.iter().map(|name| clean(name)).collect();
     draft.what =
         format!("somebody else wrote {}", if names.len() == 1 { names[0].clone() } else { counted(names.len(), "target") });
+    draft.shared = String::from("somebody else wrote targets");
     let ways = [
         way("", format!("The value is wrong: put the recorded one back in {}. cutover sees it by itself.", listed(&names)), ""),
         way(

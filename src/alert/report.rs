@@ -144,8 +144,12 @@ impl Report {
     #[must_use]
     pub fn in_a_line(&self) -> String {
         let tally = self.tally();
-        let mut parts = vec![format!("{} of {} dead", tally.dead, counted(tally.keys, "older key"))];
-        let more = [(tally.until, "alive until the provider ends it"), (tally.cutting, "being cut"), (tally.by_hand, "left to a person")];
+        let mut parts = vec![format!("{} of {} older keys dead", tally.dead, tally.keys)];
+        let more = [
+            (tally.until, "alive until the provider ends it"),
+            (tally.cutting, "being cut"),
+            (tally.by_hand, "left to a person"),
+        ];
         parts.extend(more.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!("{number} {what}")));
         parts.push(format!("new key in use in {} of {}", tally.in_use, plural(tally.policies)));
         parts.join(", ")
@@ -171,6 +175,7 @@ pub fn emergency_report(environment: &str, report: &Report, number: u32, at: Sta
         word: String::from(if tally.open == 0 { "EMERGENCY OVER" } else { "EMERGENCY" }),
         what: report.in_a_line(),
         cause: report.id.clone(),
+        shared: String::new(),
         series: Some(Series { name: format!("emergency/{}", report.id), place: i64::from(number) }),
         at,
     };
@@ -193,7 +198,10 @@ pub fn emergency_report(environment: &str, report: &Report, number: u32, at: Sta
     } else {
         "cutover goes on with what is open, tries again at least every minute, and reports every change, at most ten minutes late."
     });
-    letter.part("What you can do").command(&format!("cutover status --emergency {}", report.id)).note("", "Shows every key, whole.");
+    letter
+        .part("What you can do")
+        .command(&format!("cutover status --emergency {}", report.id))
+        .note("", "Shows every key, whole.");
     let facts = json!({ "emergency": report.id, "order": report.order, "tally": tally, "policies": bounded(report), "by_hand": report.by_hand });
     let mut composed = draft.finish(letter, &[], facts);
     composed.message.policies = report.policies.iter().map(|policy| policy.policy.clone()).take(1_000).collect();
@@ -291,6 +299,7 @@ pub fn emergency_unset(environment: &str, actor: &str, at: Stamp) -> Composed {
         word: String::from("EMERGENCY REFUSED"),
         what: String::from("the configuration has no [emergency]: nothing was changed"),
         cause: String::from("unset"),
+        shared: String::new(),
         series: None,
         at,
     };

@@ -4,6 +4,7 @@ use cutover_machine::state::{Call, Layout, Leg, Phase, Proof, Rotation, Why};
 use cutover_machine::{Span, Stamp};
 
 use super::Matter;
+use super::by_hand;
 use super::ways::{new_key, old_key};
 use super::words::{beside, counted, time};
 
@@ -137,12 +138,16 @@ pub(super) fn until(matter: &Matter<'_>) -> String {
     if machine.old.is_none() {
         return String::from("No clock runs: there is no old key.");
     }
+    if let Some(said) = by_hand::until(matter) {
+        return said;
+    }
     if let Some(proof) = machine.retire.dead {
         let how = match proof {
             Proof::Refused => "it was presented and refused",
             Proof::Revoked => "the provider confirmed its revoke",
             Proof::Expired => "its end has passed by the provider's clock",
             Proof::AtMint => "the mint itself ends it",
+            Proof::Said => "a person said that they have ended it",
         };
         return format!("{old} is dead: {how}.");
     }
@@ -180,7 +185,9 @@ fn by_the_clock(matter: &Matter<'_>, old: &str) -> String {
 
 fn by_us(matter: &Matter<'_>, old: &str) -> String {
     let machine = matter.machine;
-    let mut said = if machine.old_is_ours {
+    let mut said = if matter.plan.ended_by_hand() {
+        format!("No clock runs: {} is accepted until a person ends it.", lower(old))
+    } else if machine.old_is_ours {
         format!("No clock runs: {} is accepted until cutover ends it, which needs evidence for the new key first.", lower(old))
     } else {
         format!("No clock runs: {} is accepted until somebody ends it. It is not ours, so cutover never does.", lower(old))
@@ -205,13 +212,18 @@ pub(super) fn by_itself(matter: &Matter<'_>) -> String {
         return String::from("Nothing: this rotation is closed.");
     }
     let mut said = match &machine.held {
+        Some(held) if matches!(held.why, Why::Credential(_)) => format!(
+            "cutover looks every minute whether another credential is there, and goes on with it at once. The present one is tried \
+             again too, {}, then at least every hour.",
+            next_try(matter)
+        ),
         Some(held) if held.why.retries() => tries_again(matter),
         Some(held) if held.why == Why::Doubt => in_doubt(matter),
         Some(_) if machine.retire.reactivate => {
             String::from("cutover switches the old key on again. Then it waits for a person.")
         }
         Some(_) => String::from("Nothing: it waits for a person."),
-        None => goes_on(matter).to_owned(),
+        None => by_hand::waits(matter).unwrap_or_else(|| goes_on(matter)).to_owned(),
     };
     if let Some(held) = &machine.held {
         said.push_str(&format!(" You are told again at {} if it is still held.", time(held.told_at.plus(Span::DAY))));
@@ -222,13 +234,17 @@ pub(super) fn by_itself(matter: &Matter<'_>) -> String {
     said
 }
 
-fn tries_again(matter: &Matter<'_>) -> String {
-    let machine = matter.machine;
-    let next = match machine.call {
+fn next_try(matter: &Matter<'_>) -> String {
+    match matter.machine.call {
         Call::Ready { not_before, .. } if not_before > matter.at => format!("next {}", beside(not_before, matter.at)),
         _ => String::from("now"),
-    };
-    let mut said = format!("cutover tries again, {next}, then at least every hour, and goes on when it succeeds.");
+    }
+}
+
+fn tries_again(matter: &Matter<'_>) -> String {
+    let machine = matter.machine;
+    let mut said =
+        format!("cutover tries again, {}, then at least every hour, and goes on when it succeeds.", next_try(matter));
     if let (Some(leg), Some(grace)) = (&machine.leg, &machine.grace)
         && clock_runs(matter)
         && !leg.early

@@ -8,10 +8,15 @@ use super::standing::capital;
 use super::ways::{hook, new_key, old_key, target};
 use super::words::{beside, clean, counted, listed};
 
+/// The letters of a finding that a subject has room for.
+const BRIEF: usize = 60;
+
 /// A reason in words.
 pub(super) struct Told {
     /// For the subject.
     pub what: String,
+    /// For the subject of a message about many policies; empty = the same words.
+    pub shared: String,
     /// For the text.
     pub happened: String,
     /// What many policies can have in common.
@@ -28,11 +33,26 @@ pub fn why_in_words(matter: &Matter<'_>, held_for: &Why) -> String {
 pub(super) fn why(matter: &Matter<'_>, why: &Why) -> Told {
     let account = clean(matter.account);
     match why {
+        Why::Credential(detail) => Told {
+            shared: String::new(),
+            what: format!("the credential for {account} is dead"),
+            happened: format!(
+                "The credential that cutover itself uses at {account} is not accepted, or has ended: {}. {}",
+                sentence(detail),
+                if matter.machine.mint.intents == 0 {
+                    "Nothing has happened: no new key was asked for."
+                } else {
+                    "This rotation waits for another one."
+                }
+            ),
+            cause: account,
+        },
         Why::Preflight(_) | Why::MintRefused(_) | Why::Doubt | Why::Candidates(_) | Why::SameKey | Why::NewKeyRefused => {
             before_stage(matter, why, &account)
         }
         Why::Store { .. } | Why::Hook { .. } | Why::HookUnknown { .. } | Why::Drift { .. } => places(matter, why),
         Why::OldStillUsed { at, from } => Told {
+            shared: String::new(),
             what: String::from("the old key is still used"),
             happened: format!(
                 "{} was used {}{}, although every target holds another key and every hook is done: somewhere it is still \
@@ -44,11 +64,13 @@ pub(super) fn why(matter: &Matter<'_>, why: &Why) -> Told {
             cause: account,
         },
         Why::Retire(detail) => Told {
+            shared: String::new(),
             what: String::from("the old key cannot be ended"),
             happened: format!("{} cannot be ended: {}.", capital(&old_key(matter)), sentence(detail)),
-            cause: format!("{account}/{}", clean(detail)),
+            cause: format!("{account}/{}", in_common(matter, detail)),
         },
         Why::OldStillAccepted => Told {
+            shared: String::new(),
             what: String::from("the old key is still accepted after its end"),
             happened: format!(
                 "{} was ended, and {account} still accepts it, longer than its definition says it may. Treat it as alive.",
@@ -57,12 +79,13 @@ pub(super) fn why(matter: &Matter<'_>, why: &Why) -> Told {
             cause: account,
         },
         Why::Look(detail) => Told {
+            shared: String::new(),
             what: format!("{account} does not answer what must be known"),
             happened: format!(
                 "cutover must look something up at {account} before it goes on, and cannot: {}.",
                 sentence(detail)
             ),
-            cause: format!("{account}/{}", clean(detail)),
+            cause: format!("{account}/{}", in_common(matter, detail)),
         },
     }
 }
@@ -78,17 +101,20 @@ fn before_stage(matter: &Matter<'_>, why: &Why, account: &str) -> Told {
                 "No other key was asked for since."
             };
             Told {
-                what: String::from("cannot begin"),
+                shared: format!("cannot begin: {}", brief(&in_common(matter, detail.lines().next().unwrap_or_default()))),
+                what: format!("cannot begin: {}", brief(detail)),
                 happened: format!("The rotation cannot begin: {}. {nothing}", sentence(detail)),
-                cause: format!("{account}/{}", clean(detail)),
+                cause: in_common(matter, detail),
             }
         }
         Why::MintRefused(detail) => Told {
+            shared: String::new(),
             what: format!("{account} refuses to make a new key"),
             happened: format!("{asked}It refused: {}. No key was made, that is certain.", sentence(detail)),
-            cause: format!("{account}/{}", clean(detail)),
+            cause: format!("{account}/{}", in_common(matter, detail)),
         },
         Why::Candidates(ids) => Told {
+            shared: String::new(),
             what: format!("{} may be ours, a person must say", counted(ids.len(), "key")),
             happened: format!(
                 "{asked}No usable answer came. These keys at {account} may be what it made, or somebody else's: {}.",
@@ -97,6 +123,7 @@ fn before_stage(matter: &Matter<'_>, why: &Why, account: &str) -> Told {
             cause: account.to_owned(),
         },
         Why::SameKey => Told {
+            shared: String::new(),
             what: String::from("the new key is one that is known already"),
             happened: format!(
                 "{asked}The answer held a key that this policy has or had already, so it is not new. Whether another was made \
@@ -105,11 +132,13 @@ fn before_stage(matter: &Matter<'_>, why: &Why, account: &str) -> Told {
             cause: account.to_owned(),
         },
         Why::NewKeyRefused => Told {
+            shared: String::new(),
             what: format!("{account} does not accept its own new key"),
             happened: format!("{asked}It made {}, and refuses it when it is presented.", new_key(matter)),
             cause: account.to_owned(),
         },
         _ => Told {
+            shared: String::new(),
             what: String::from("a new key may have been made, its value is lost"),
             happened: format!(
                 "{asked}No usable answer came, so a new key may exist that nobody has. Every look that {account} allows was \
@@ -130,22 +159,25 @@ fn places(matter: &Matter<'_>, why: &Why) -> Told {
                 _ => "The key is sealed here: it is not lost.",
             };
             Told {
+                shared: format!("{store} cannot be written"),
                 what: format!("{name} cannot be written"),
                 happened: format!("{} cannot be written to {name}: {}. {kept}", capital(&new_key(matter)), sentence(detail)),
-                cause: format!("{store}/{}", clean(detail)),
+                cause: format!("{store}/{}", in_common(matter, detail)),
             }
         }
         Why::Hook { hook: place, detail } => {
             let name = hook(matter, *place);
             Told {
+                shared: String::new(),
                 what: String::from("a hook fails"),
                 happened: format!("The hook \"{name}\" failed {}, last: {}.", tries(matter), sentence(detail)),
-                cause: format!("{name}/{}", clean(detail)),
+                cause: format!("{name}/{}", in_common(matter, detail)),
             }
         }
         Why::HookUnknown { hook: place } => {
             let name = hook(matter, *place);
             Told {
+                shared: String::new(),
                 what: String::from("a hook may have run"),
                 happened: format!("Whether the hook \"{name}\" ran is not known, and it must not be repeated unasked."),
                 cause: name,
@@ -155,6 +187,7 @@ fn places(matter: &Matter<'_>, why: &Why) -> Told {
             let names: Vec<String> = targets.iter().map(|place| target(matter, *place)).collect();
             let hold = if names.len() == 1 { "holds" } else { "hold" };
             Told {
+                shared: String::from("somebody else wrote targets"),
                 what: format!(
                     "somebody else wrote {}",
                     if names.len() == 1 { names[0].clone() } else { counted(names.len(), "target") }
@@ -167,7 +200,7 @@ fn places(matter: &Matter<'_>, why: &Why) -> Told {
                 cause: String::from("drift"),
             }
         }
-        _ => Told { what: String::new(), happened: String::new(), cause: String::new() },
+        _ => Told { shared: String::new(), what: String::new(), happened: String::new(), cause: String::new() },
     }
 }
 
@@ -176,6 +209,35 @@ fn tries(matter: &Matter<'_>) -> String {
         0 | 1 => String::from("again and again"),
         tries => format!("{tries} times in a row"),
     }
+}
+
+/// A detail as far as policies can share it: their own targets stand as the store, and what several targets say is said once.
+fn in_common(matter: &Matter<'_>, detail: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for line in detail.lines() {
+        let mut line = line.to_owned();
+        for target in matter.targets {
+            let store = target.split(':').next().unwrap_or(target);
+            line = line.replace(&format!("target {target}"), store).replace(target.as_str(), store);
+        }
+        let line = clean(&line);
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    clean(&lines.join("; "))
+}
+
+/// The first finding, as much of it as a telephone's screen shows.
+fn brief(detail: &str) -> String {
+    let first = clean(detail.lines().next().unwrap_or_default());
+    let first = first.strip_prefix("target ").unwrap_or(&first);
+    if first.chars().count() <= BRIEF {
+        return sentence(first);
+    }
+    let cut: String = first.chars().take(BRIEF).collect();
+    let whole = cut.rsplit_once(' ').map_or(cut.as_str(), |(whole, _)| whole);
+    format!("{} ...", whole.trim_end_matches([':', ',', ';']))
 }
 
 /// A detail as a part of our sentence: on one line, without a full stop of its own.

@@ -7,6 +7,7 @@ use cutover_machine::{Due, Now, Question, Span, decide, due};
 use serde::{Deserialize, Serialize};
 
 use super::Matter;
+use super::by_hand;
 use super::standing::clock_runs;
 
 /// One way out.
@@ -62,7 +63,12 @@ fn resume(matter: &Matter<'_>, does: impl Into<String>, costs: impl Into<String>
 
 fn held_ways(matter: &Matter<'_>, why: &Why) -> Vec<Offer> {
     let account = matter.account;
-    let mut offers = vec![match why {
+    let mut offers = match why {
+        Why::Credential(_) => vec![outside(renewal(account))],
+        _ => Vec::new(),
+    };
+    offers.push(match why {
+        Why::Credential(_) => resume(matter, "Once it is there: tries now instead of within a minute.", ""),
         Why::Preflight(_) => resume(matter, "Once the check above is mended: checks everything again now and goes on.", ""),
         Why::MintRefused(_) => {
             let does = format!("Once {account} would accept it: checks everything again and asks for a new key once more.");
@@ -102,14 +108,23 @@ fn held_ways(matter: &Matter<'_>, why: &Why) -> Vec<Offer> {
         Why::Retire(_) => resume(matter, "Tries to end the old key again now.", ""),
         Why::OldStillAccepted => resume(matter, "Presents the old key again now.", ""),
         Why::Look(_) => resume(matter, "Once the credential may do this: looks again now and goes on.", ""),
-    }];
+    });
     if matches!(why, Why::OldStillAccepted | Why::Retire(_)) {
         offers.push(outside(format!("Or revoke the old key by hand at {account}, by its id. cutover sees that it is dead.")));
     }
+    offers.push(submit(matter));
     offers.push(mint_again(matter));
     offers.push(abandon(matter));
     offers.extend(support(matter, why));
     offers
+}
+
+/// Where another credential comes from.
+pub(super) fn renewal(account: &str) -> String {
+    format!(
+        "Get a new credential at {account} and put it where [provider.{account}] credential points. It is read at each use: nothing \
+         needs a restart."
+    )
 }
 
 fn drift(matter: &Matter<'_>, targets: &[u32]) -> Vec<Offer> {
@@ -138,6 +153,9 @@ fn running(matter: &Matter<'_>) -> Vec<Offer> {
     let due = due(matter.machine, matter.plan, Now::open(matter.at));
     let asks_retire = matches!(due, Due::Ask(Question::ConfirmRetire, _));
     let mut offers = Vec::new();
+    if matter.machine.phase == Phase::Mint && by_hand::waits_for_key(matter.machine, matter.plan) {
+        offers.push(submit(matter));
+    }
     if matter.machine.phase == Phase::Observe {
         let way = Way {
             command: command(matter, "confirm", ""),
@@ -153,12 +171,9 @@ fn running(matter: &Matter<'_>) -> Vec<Offer> {
         }
         offers.push(Offer { order: Some(Order::Confirm), way });
     }
-    if asks_retire {
-        let way = Way {
-            command: command(matter, "confirm", "--retire"),
-            does: String::from("Nobody uses the old key any more: it is ended."),
-            costs: String::from("Whatever still uses the old key is refused from then on."),
-        };
+    if asks_retire || (matter.machine.phase == Phase::Retire && matter.plan.ended_by_hand()) {
+        let (does, costs) = by_hand::confirm_retire(matter);
+        let way = Way { command: command(matter, "confirm", "--retire"), does, costs };
         offers.push(Offer { order: Some(Order::ConfirmRetire), way });
     }
     if !matches!(matter.machine.phase, Phase::Preflight) {
@@ -172,6 +187,11 @@ fn closed(matter: &Matter<'_>) -> Vec<Offer> {
         return Vec::new();
     }
     vec![outside(format!("Leave it: nothing waits for you. Or revoke it by hand at {} once nobody uses it.", matter.account))]
+}
+
+fn submit(matter: &Matter<'_>) -> Offer {
+    let (order, way) = by_hand::submit(matter);
+    Offer { order: Some(order), way }
 }
 
 fn mint_again(matter: &Matter<'_>) -> Offer {
@@ -242,6 +262,13 @@ fn abandon(matter: &Matter<'_>) -> Offer {
     let unmade = machine.new.is_none() && !machine.mint.received && !machine.mint.to_read;
     let written = machine.leg.as_ref().is_some_and(|leg| leg.number > 1 || leg.touched);
     let (does, costs) = match machine.phase {
+        Phase::Mint if by_hand::waits_for_key(machine, matter.plan) => (
+            format!(
+                "Closes this rotation. If you have made a key at {account} already, end it there by hand, or hand it in instead."
+            ),
+            String::from("The key is not rotated before its next date."),
+        ),
+        _ if matter.plan.ended_by_hand() && machine.new.is_some() => by_hand::abandon(matter, written),
         Phase::Preflight | Phase::Mint if unmade => (
             String::from("Closes this rotation. No new key was made, and the key in use stays."),
             String::from("The key is not rotated before its next date."),

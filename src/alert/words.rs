@@ -126,7 +126,10 @@ impl Letter {
     fn wrapped(&mut self, text: &str, first: &str, rest: &str) -> &mut Self {
         let mut line = String::from(first);
         let mut empty = true;
+        // A number and its percent sign stay together.
+        let text = text.replace(" % ", "\u{1}% ");
         for word in text.split_whitespace() {
+            let word = word.replace('\u{1}', " ");
             if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
                 self.text.push_str(&line);
                 self.text.push('\n');
@@ -136,7 +139,7 @@ impl Letter {
             if !empty {
                 line.push(' ');
             }
-            line.push_str(word);
+            line.push_str(&word);
             empty = false;
         }
         if !empty {

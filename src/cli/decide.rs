@@ -47,18 +47,20 @@ async fn through(door: &Door, common: &Common, policy: &str, decision: Decision,
         return Err(Failure::new(Exit::Refused, "nothing was changed"));
     }
     // The id that was shown is the one that is meant: a rotation that began meanwhile is another.
-    let decide =
-        Ask::Decide { policy: policy.to_owned(), rotation: Some(cost.rotation.clone()), decision, reason: args.reason.clone() };
+    let rotation = Some(cost.rotation.clone()).filter(|rotation| !rotation.is_empty());
+    let decide = Ask::Decide { policy: policy.to_owned(), rotation, decision, reason: args.reason.clone() };
     let (_, decided): (Vec<()>, Decided) = door.all(decide).await?;
     if common.json {
         let document = serde_json::json!({
             "version": 1, "policy": policy, "rotation": decided.rotation, "decision": decision, "cost": cost,
         });
         print_json(&document, false);
+    } else if decided.rotation.is_empty() {
+        super::screen::Screen::stdout().print(&format!("{policy}: not suspended any more\n"));
     } else {
         super::screen::Screen::stdout().print(&format!("{policy}: taken, rotation {}\n", decided.rotation));
     }
-    if door.daemon().is_none() {
+    if door.daemon().is_none() && !decided.rotation.is_empty() {
         tell("No daemon runs here: the rotation goes on when `cutover run` is started.");
     }
     Ok(Exit::Done)
@@ -68,8 +70,7 @@ async fn through(door: &Door, common: &Common, policy: &str, decision: Decision,
 fn in_words(policy: &str, decision: Decision, cost: &DecisionCost) -> String {
     let (verb, flag) = decision.typed();
     let space = if flag.is_empty() { "" } else { " " };
-    let mut text =
-        format!("{verb}{space}{flag} of {policy}, rotation {}, phase {}\n  {}", cost.rotation, cost.phase, cost.does);
+    let mut text = format!("{verb}{space}{flag} of {policy}, {}phase {}\n  {}", about(&cost.rotation), cost.phase, cost.does);
     if !cost.costs.is_empty() {
         text.push_str(&format!("\n  costs: {}", cost.costs));
     }
@@ -78,6 +79,11 @@ fn in_words(policy: &str, decision: Decision, cost: &DecisionCost) -> String {
         text.push_str(&format!("\n  the old key: {last_use}"));
     }
     text
+}
+
+/// The rotation it is about, where it is about one.
+fn about(rotation: &str) -> String {
+    if rotation.is_empty() { String::new() } else { format!("rotation {rotation}, ") }
 }
 
 #[cfg(test)]

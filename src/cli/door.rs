@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cutover_api::Clock as _;
+use cutover_api::{Clock as _, Secret};
 use cutover_config::Config;
 use cutover_ledger::{Ledger, SealKeys, SqliteLedger};
 use serde::de::DeserializeOwned;
@@ -83,6 +83,17 @@ impl Door {
         match self {
             Self::Daemon(client, _) => client.ask(&ask, SILENCE, on_item).await,
             Self::Here(here) => here.ask(ask, on_item).await.map_err(AskError::Refused),
+        }
+    }
+
+    /// Hands a key in: announced by `ask`, sent when it is asked for.
+    ///
+    /// # Errors
+    /// As [`Door::ask`].
+    pub async fn submit(&self, ask: Ask, value: Secret) -> Result<Value, AskError> {
+        match self {
+            Self::Daemon(client, _) => client.submit(&ask, &value, SILENCE).await,
+            Self::Here(here) => here.verbs.take_submission(ask, value, &here.actor).await.map_err(AskError::Refused),
         }
     }
 

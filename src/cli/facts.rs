@@ -56,6 +56,19 @@ pub fn in_words(kind: &str, facts: &str) -> String {
             text("was_due").map(|at| format!("was due {at}")).as_deref(),
             text("runs_at").map(|at| format!("runs {at}")),
         )),
+        "put-off" => Some(joined(
+            text("was_due").map(|at| format!("was due {at}")).as_deref(),
+            text("suspended_until").map(|at| format!("suspended until {at}")),
+        )),
+        "suspended" => Some(joined(
+            text("until").map(|at| format!("no date starts a rotation until {at}")).as_deref(),
+            text("reason").map(|reason| format!("reason: {reason}")),
+        )),
+        "suspension-lifted" => Some(joined(
+            text("was_until").map(|at| format!("was suspended until {at}")).as_deref(),
+            text("reason").map(|reason| format!("reason: {reason}")),
+        )),
+        "ended-by-hand" => Some("a person said that they have ended the old key".to_owned()),
         "reloaded" => facts.get("changes").and_then(Value::as_array).map(|changes| {
             let changes: Vec<&str> = changes.iter().filter_map(Value::as_str).collect();
             if changes.is_empty() { "nothing has changed".to_owned() } else { changes.join("; ") }

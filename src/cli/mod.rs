@@ -7,12 +7,15 @@ mod confirm;
 mod decide;
 pub mod demo;
 mod door;
+mod emergency;
 pub mod exit;
-mod facts;
+pub(crate) mod facts;
 mod harden;
+mod hidden;
 mod history;
 mod keygen;
 mod log;
+mod moment;
 mod open;
 mod providers;
 mod reload;
@@ -22,10 +25,12 @@ mod run;
 mod screen;
 mod select;
 mod status;
+mod submit;
+mod suspend;
 #[cfg(test)]
 mod tests;
 mod wait;
-mod words;
+pub(crate) mod words;
 
 use std::path::PathBuf;
 
@@ -84,12 +89,16 @@ pub enum Verb {
     History(history::HistoryArgs),
     /// Say that the new key is in use; with --retire, that the old one may be ended
     Confirm(confirm::ConfirmArgs),
-    /// Look again and repeat what is safe; without a policy: the clock is right as it is now
+    /// Look again and repeat what is safe; without a policy: the clock is right, nothing is suspended
     Resume(resume::ResumeArgs),
     /// Give a rotation up
     Abandon(abandon::AbandonArgs),
     /// The key that stands in the targets counts as known, or by its id as ours
     Adopt(adopt::AdoptArgs),
+    /// Hand in a key you made, or found after an answer was lost; its value on standard input
+    Submit(submit::SubmitArgs),
+    /// No date starts a rotation of the selected policies for a while
+    Suspend(suspend::SuspendArgs),
     /// The providers that are known; a definition checked
     Providers(providers::ProvidersArgs),
     /// Print a new sealing key
@@ -113,6 +122,8 @@ impl Cli {
             Verb::Resume(args) => resume::run(common, &args).await,
             Verb::Abandon(args) => abandon::run(common, &args).await,
             Verb::Adopt(args) => adopt::run(common, &args).await,
+            Verb::Submit(args) => submit::run(common, &args).await,
+            Verb::Suspend(args) => suspend::run(common, &args).await,
             Verb::Providers(args) => providers::run(common, &args),
             Verb::Keygen => keygen::run(common),
         };

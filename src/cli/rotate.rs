@@ -17,6 +17,7 @@ use crate::control::Ask;
 use crate::control::weigh::RotationCost;
 use crate::engine::check::Finding;
 use crate::engine::{Selector, Started};
+use cutover_machine::emergency::EmergencyOrder;
 
 /// Costs that are told one by one; more are told by provider.
 const TOLD: usize = 20;
@@ -30,6 +31,13 @@ pub struct RotateArgs {
     /// Why; kept in the history
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+    /// The keys are compromised: cut them off now, window or not. cut-first: as soon as there are new ones, and what uses them is down until
+    /// it has read the new one. deploy-first: once the new ones are proven in use
+    #[arg(long, value_name = "ORDER", num_args = 0..=1, require_equals = true, default_missing_value = "cut-first", value_parser = super::emergency::order)]
+    pub emergency: Option<EmergencyOrder>,
+    /// Do not ask on the terminal
+    #[arg(long, requires = "emergency")]
+    pub yes: bool,
     /// Look at everything a rotation needs and start none
     #[arg(long, conflicts_with = "wait")]
     pub dry_run: bool,
@@ -57,6 +65,11 @@ pub async fn run(common: &Common, args: &RotateArgs) -> Result<Exit, Failure> {
     }
     let need = if args.dry_run { Need::Look } else { Need::Begin(&selector) };
     let door = Door::open(&common.config, need).await?;
+    if let Some(order) = args.emergency {
+        let result = super::emergency::run(&door, common, args, &selector, order).await;
+        door.close().await;
+        return result;
+    }
     let result = if args.dry_run { dry(&door, common, &selector).await } else { rotate(&door, common, args, &selector).await };
     door.close().await;
     result
@@ -145,6 +158,9 @@ fn weighed(costs: &[RotationCost]) -> String {
         if let Some(rotation) = &cost.under_way {
             text.push_str(&format!("    rotation {rotation} is under way already: no second one is started\n"));
         }
+        if let Some(until) = &cost.suspended {
+            text.push_str(&format!("    suspended until {until}: this order starts it all the same\n"));
+        }
     }
     text
 }
@@ -196,6 +212,7 @@ mod tests {
             verify: vec!["consumer".into()],
             old_key: "ended by the provider's clock".into(),
             under_way: None,
+            suspended: None,
         }
     }
 

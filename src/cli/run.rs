@@ -15,6 +15,7 @@ use super::words::counted;
 use super::{Common, open, reload};
 use crate::control::{Server, Verbs};
 use crate::engine::{Engine, Selector, WallClock};
+use crate::web;
 
 /// Calls under way may take so long to end.
 const DRAIN: Duration = Duration::from_secs(60);
@@ -32,7 +33,7 @@ pub async fn run(common: &Common) -> Result<Exit, Failure> {
     let mut signals = Signals::catch()?;
     // A locked ledger is a failure like others here: `run` has no guard to refuse by.
     let ledger = open::ledger(&config, &clock).await.map_err(|failure| Failure::new(Exit::Failed, failure.text))?;
-    let control = config.daemon.control.clone();
+    let (control, listen) = (config.daemon.control.clone(), config.daemon.listen.clone());
     let policies = config.policies.len();
     let shared: Arc<dyn Ledger> = Arc::<SqliteLedger>::clone(&ledger);
     let engine = Engine::start(config, catalog.clone(), shared, Arc::<WallClock>::clone(&clock)).await;
@@ -47,6 +48,11 @@ pub async fn run(common: &Common) -> Result<Exit, Failure> {
     };
     let closing = CancellationToken::new();
     let serving = tokio::spawn(server.serve(Arc::new(verbs.clone()), closing.clone()));
+    let outside = listen.map(|listen| {
+        let ledger = Arc::clone(&ledger);
+        let outlook = web::Outlook::new(verbs.clone(), move || ledger.transactions());
+        tokio::spawn(web::serve(listen, Arc::new(outlook), closing.clone()))
+    });
     let watchdog = watchdog(&engine);
     info!(policies, pid = std::process::id(), control = %control.display(), "cutover runs");
     notify(&[NotifyState::Ready, NotifyState::Status(&counted(policies, "policy", "policies"))]);
@@ -61,6 +67,10 @@ pub async fn run(common: &Common) -> Result<Exit, Failure> {
     }
     if tokio::time::timeout(DRAIN, serving).await.is_err() {
         warn!("a request at the control socket did not end in time");
+    }
+    if let Some(outside) = outside {
+        // Its connections bound themselves, and nothing that is durable depends on them.
+        let _ended = tokio::time::timeout(DRAIN, outside).await;
     }
     info!("cutover ends");
     Ok(exit)
@@ -114,9 +124,13 @@ impl Signals {
                     return Exit::Done;
                 }
                 _ = self.hangup.recv() => reloading(verbs, clock).await,
-                _ = self.emergency.recv() => {
-                    warn!("SIGUSR1: this version takes no emergency orders: nothing was changed");
-                }
+                _ = self.emergency.recv() => match engine.emergency_by_signal().await {
+                    Ok(Some(taken)) => {
+                        warn!(emergency = taken.id, policies = taken.policies, joined = taken.joined, "SIGUSR1: the configured emergency is answered");
+                    }
+                    Ok(None) => warn!("SIGUSR1: the configuration has no [emergency]: nothing was changed"),
+                    Err(detail) => error!(detail, "SIGUSR1: the emergency was not taken: nothing was changed"),
+                },
                 _ = self.look.recv() => {
                     info!("SIGUSR2: looks at everything again");
                     engine.look_again();

@@ -11,6 +11,7 @@ use super::exit::{Exit, Failure};
 use super::screen::{Paint, Screen, print_json, tell};
 use super::select::SelectorArgs;
 use super::words::{counted, read, seen_from, short, time};
+use crate::alert::Way;
 use crate::control::Ask;
 use crate::control::wire::Standing;
 use crate::engine::{HeldStatus, PolicyStatus};
@@ -24,6 +25,9 @@ pub struct StatusArgs {
     /// Which policies; all, where nothing is said.
     #[command(flatten)]
     pub select: SelectorArgs,
+    /// Show the report of an emergency order: the newest, or the one with this id
+    #[arg(long, value_name = "ID", num_args = 0..=1, conflicts_with = "watch")]
+    pub emergency: Option<Option<String>>,
     /// Show it again whenever it changes, until Ctrl-C; without a daemon nothing changes, and it is shown once
     #[arg(long)]
     pub watch: bool,
@@ -36,6 +40,11 @@ pub struct StatusArgs {
 pub async fn run(common: &Common, args: &StatusArgs) -> Result<Exit, Failure> {
     let door = Door::open(&common.config, Need::Read).await?;
     // Watching here would keep the ledger from the daemon, and without one nothing moves.
+    if let Some(id) = &args.emergency {
+        let result = super::emergency::show(&door, common, id.as_deref()).await;
+        door.close().await;
+        return result;
+    }
     let watched = args.watch && door.daemon().is_some();
     let result = if watched { watch(&door, common, args).await } else { once(&door, common, args).await };
     door.close().await;
@@ -48,10 +57,14 @@ async fn look(door: &Door, args: &StatusArgs) -> Result<(Vec<PolicyStatus>, Stan
 
 async fn once(door: &Door, common: &Common, args: &StatusArgs) -> Result<Exit, Failure> {
     let (policies, standing) = look(door, args).await?;
+    let open = super::emergency::open_orders(door).await?;
     if common.json {
-        print_json(&document(door.daemon().is_some(), &policies, &standing), false);
+        let mut document = document(door.daemon().is_some(), &policies, &standing);
+        document["emergencies"] = json!(open);
+        print_json(&document, false);
     } else {
         let screen = Screen::stdout();
+        open.iter().for_each(|one| screen.print(&(screen.paint(Paint::Bad, &one.in_words()) + "\n")));
         screen.print(&in_words(&screen, door.daemon().is_some(), &policies, &standing));
     }
     Ok(exit(&policies))
@@ -62,9 +75,15 @@ async fn watch(door: &Door, common: &Common, args: &StatusArgs) -> Result<Exit, 
     let mut shown: Option<Vec<PolicyStatus>> = None;
     let mut told = false;
     loop {
-        match look(door, args).await {
+        let looked = tokio::select! {
+            looked = look(door, args) => looked,
+            _ = tokio::signal::ctrl_c() => return Ok(shown.as_deref().map_or(Exit::Done, exit)),
+        };
+        match looked {
             Ok((policies, standing)) => {
-                told = false;
+                if std::mem::take(&mut told) {
+                    tell("The daemon answers again.");
+                }
                 // Ages move at every look; only a terminal, which is drawn anew, shows them.
                 let changed = shown.as_ref().is_none_or(|before| moved(before, &policies));
                 if common.json && changed {
@@ -77,7 +96,8 @@ async fn watch(door: &Door, common: &Common, args: &StatusArgs) -> Result<Exit, 
             // The daemon may be restarting: whoever watches wants to see it come back.
             Err(failure) if shown.is_some() && failure.exit == Exit::Failed => {
                 if !told {
-                    tell(&failure.text);
+                    let why = failure.text.split(';').next().unwrap_or_default();
+                    tell(&format!("{why}; still watching, until Ctrl-C. What is shown is how it stood before."));
                     told = true;
                 }
             }
@@ -108,6 +128,8 @@ fn document(daemon: bool, policies: &[PolicyStatus], standing: &Standing) -> Val
         "daemon": daemon,
         "reload_error": standing.reload_error,
         "failed_reloads": standing.failed_reloads,
+        "silent_channels": standing.silent_channels,
+        "clock_frozen": standing.clock_frozen,
         "policies": policies,
     })
 }
@@ -121,11 +143,20 @@ fn in_words(screen: &Screen, daemon: bool, policies: &[PolicyStatus], standing: 
         text.push_str(&(screen.paint(Paint::Bad, &line) + "\n"));
         error.problems.iter().for_each(|problem| text.push_str(&format!("  {problem}\n")));
     }
+    if standing.clock_frozen {
+        let line = "The clock has stepped: nothing starts and no key is ended. If `date -u` is right: cutover resume";
+        text.push_str(&(screen.paint(Paint::Bad, line) + "\n"));
+    }
+    for silent in &standing.silent_channels {
+        let line = format!("Alerts do not get out by {} since {}: {}", silent.channel, time(&silent.since), silent.detail);
+        text.push_str(&(screen.paint(Paint::Bad, &line) + "\n"));
+    }
     if policies.is_empty() {
         return text + "No policies.\n";
     }
     let rows: Vec<Vec<String>> = policies.iter().map(|status| row(screen, now, status)).collect();
     text.push_str(&screen.table(&["POLICY", "PHASE", "AGE", "NEXT DUE", "GRACE LEFT", "WAITS FOR"], &rows));
+    policies.iter().for_each(|status| text.push_str(&asked_in_words(screen, status)));
     for (status, held) in policies.iter().filter_map(|status| Some((status, status.held.as_ref()?))) {
         text.push_str(&held_in_words(screen, status, held));
     }
@@ -155,8 +186,10 @@ fn row(screen: &Screen, now: Stamp, status: &PolicyStatus) -> Vec<String> {
         (None, phase) => screen.paint(Paint::Good, phase),
     };
     let age = status.age_seconds.map_or_else(|| "unknown".to_owned(), |seconds| short(Span::seconds(seconds)));
+    let suspended = status.suspended.as_ref().map(|one| format!("suspended until {}", time(&one.until)));
+    let waits = [status.waits_for.clone(), suspended].into_iter().flatten().collect::<Vec<_>>().join("; ");
     let due = status.next_due.as_deref().map_or_else(|| "never".to_owned(), |due| seen_from(now, due));
-    vec![status.policy.clone(), phase, age, due, grace(screen, now, status), status.waits_for.clone().unwrap_or_default()]
+    vec![status.policy.clone(), phase, age, due, grace(screen, now, status), waits]
 }
 
 fn grace(screen: &Screen, now: Stamp, status: &PolicyStatus) -> String {
@@ -173,6 +206,17 @@ fn grace(screen: &Screen, now: Stamp, status: &PolicyStatus) -> String {
     }
 }
 
+/// What a person is asked to do by hand.
+fn asked_in_words(screen: &Screen, status: &PolicyStatus) -> String {
+    let Some(ask) = status.ask.as_ref().filter(|_| status.held.is_none()) else { return String::new() };
+    let rotation = status.rotation.as_deref().unwrap_or("unknown");
+    let title = format!("{} waits for a key that you make by hand, rotation {rotation}", status.policy);
+    let mut text =
+        format!("\n{}\n  {}\n", screen.paint(Paint::Warn, &title), ask.split_whitespace().collect::<Vec<_>>().join(" "));
+    text.push_str(&ways_in_words(screen, &status.ways));
+    text
+}
+
 fn held_in_words(screen: &Screen, status: &PolicyStatus, held: &HeldStatus) -> String {
     let rotation = status.rotation.as_deref().unwrap_or("unknown");
     let title = format!("{} is held ({}) since {}, rotation {rotation}", status.policy, held.why, time(&held.since));
@@ -180,7 +224,13 @@ fn held_in_words(screen: &Screen, status: &PolicyStatus, held: &HeldStatus) -> S
     if held.retries {
         text.push_str("  It is tried again by itself.\n");
     }
-    for way in &held.ways {
+    text.push_str(&ways_in_words(screen, &held.ways));
+    text
+}
+
+fn ways_in_words(screen: &Screen, ways: &[Way]) -> String {
+    let mut text = String::new();
+    for way in ways {
         if way.command.is_empty() {
             text.push_str(&format!("  - {}\n", way.does));
         } else {
@@ -221,6 +271,8 @@ pub(super) mod tests {
             at_rest: phase == "idle",
             held: None,
             ways: Vec::new(),
+            ask: None,
+            suspended: None,
         }
     }
 
@@ -230,6 +282,8 @@ pub(super) mod tests {
             at: "2026-11-21T12:00:00Z".into(),
             reload_error: None,
             failed_reloads: 0,
+            silent_channels: Vec::new(),
+            clock_frozen: false,
         }
     }
 
@@ -308,11 +362,12 @@ No policies.
         let document = document(true, &three()[1..2], &standing());
         let expected = serde_json::json!({
             "version": 1, "environment": "prod", "at": "2026-11-21T12:00:00Z",
-            "daemon": { "pid": 7, "version": "0.1.0" }, "reload_error": null, "failed_reloads": 0,
+            "daemon": { "pid": 7, "version": "0.1.0" }, "reload_error": null, "failed_reloads": 0, "silent_channels": [], "clock_frozen": false,
             "policies": [{
                 "policy": "erp", "provider": "bondi", "phase": "idle", "rotation": null, "ended": null, "rotated_at": null,
                 "age_seconds": 60, "key_id": null, "fingerprint": null, "next_due": null, "waits_for": null,
-                "grace_end": null, "grace_percent": null, "at_rest": true, "held": null, "ways": [],
+                "grace_end": null, "grace_percent": null, "at_rest": true, "held": null, "ways": [], "ask": null,
+                "suspended": null,
             }],
         });
         assert_eq!(document, expected);

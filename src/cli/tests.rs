@@ -38,6 +38,10 @@ fn what_is_right_is_taken() {
         "resume",
         "resume crm --mint-again",
         "abandon crm --rotation rot_1",
+        "submit crm",
+        "submit crm --id key_2 --old-expires-at 24h --rotation rot_1 --reason made",
+        "suspend crm --until 2w",
+        "suspend --tag prod --until 2026-12-01 --reason freeze --yes",
         "providers",
         "providers list --json",
         "providers show bondi",
@@ -70,6 +74,11 @@ fn what_is_wrong_is_usage() {
         "abandon",
         "abandon --all",
         "history --limit many",
+        "submit",
+        "submit crm pa_live_x",
+        "submit crm --value pa_live_x",
+        "suspend crm",
+        "suspend --all crm --until 1d",
         "providers show",
         "providers test",
         "keygen --force",
@@ -117,9 +126,11 @@ Commands:
   status     How the policies stand
   history    Who rotated what, when, why, on which evidence
   confirm    Say that the new key is in use; with --retire, that the old one may be ended
-  resume     Look again and repeat what is safe; without a policy: the clock is right as it is now
+  resume     Look again and repeat what is safe; without a policy: the clock is right, nothing is suspended
   abandon    Give a rotation up
   adopt      The key that stands in the targets counts as known, or by its id as ours
+  submit     Hand in a key you made, or found after an answer was lost; its value on standard input
+  suspend    No date starts a rotation of the selected policies for a while
   providers  The providers that are known; a definition checked
   keygen     Print a new sealing key
 

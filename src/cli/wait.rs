@@ -150,15 +150,22 @@ pub async fn wait(door: &Door, wanted: &[Wanted], timeout: Option<Duration>) -> 
     let caught = signal(SignalKind::terminate());
     let mut terminated = caught.map_err(|error| Failure::new(Exit::Failed, format!("a signal cannot be caught ({error})")))?;
     let ended = loop {
-        // A look is short, so that only the pause between two looks is interrupted.
-        if follower.look().await? {
-            break Ended::All;
-        }
+        let round = async {
+            let rests = follower.look().await?;
+            if !rests {
+                tokio::time::sleep(EVERY).await;
+            }
+            Ok::<bool, Failure>(rests)
+        };
+        // A look changes nothing and may be dropped: a daemon that hangs keeps nobody beyond their time.
         tokio::select! {
+            biased;
             () = &mut limit => break Ended::Timeout,
             _ = tokio::signal::ctrl_c() => break Ended::Interrupted,
             _ = terminated.recv() => break Ended::Interrupted,
-            () = tokio::time::sleep(EVERY) => {}
+            rests = round => if rests? {
+                break Ended::All;
+            },
         }
     };
     let unknown = || Come::Moving { phase: "not seen yet".to_owned(), waits_for: None };
@@ -182,14 +189,12 @@ impl Follower<'_> {
             let ask = Ask::Status { selector: Selector { policies, ..Selector::default() } };
             let mut items: Vec<Value> = Vec::new();
             match self.door.ask(ask, &mut |item| items.push(item)).await {
-                Ok(_) => self.failed = 0,
-                Err(AskError::Gone(detail)) if self.failed < FAILED_LOOKS => {
-                    if self.failed == 0 {
-                        tell(&format!("{detail}; waiting for it to come back"));
-                    }
-                    self.failed += 1;
-                    return Ok(false);
+                Ok(_) => self.back(),
+                Err(AskError::Gone(detail)) if self.failed < FAILED_LOOKS => return Ok(self.missed(&detail)),
+                Err(AskError::Refused(refused)) if refused.is_busy() && self.failed < FAILED_LOOKS => {
+                    return Ok(self.missed(&refused.reason));
                 }
+                Err(AskError::Gone(detail)) => return Err(Failure::new(Exit::Failed, given_up(&detail))),
                 Err(error) => return Err(failure(error)),
             }
             let all: Vec<PolicyStatus> = items.into_iter().filter_map(|item| serde_json::from_value(item).ok()).collect();
@@ -198,6 +203,22 @@ impl Follower<'_> {
             }
         }
         Ok(self.come.iter().all(|come| matches!(come, Some(Come::Rest { .. } | Come::Held { .. }))))
+    }
+
+    /// A look failed: whoever waits is told once, and keeps waiting.
+    fn missed(&mut self, detail: &str) -> bool {
+        if self.failed == 0 {
+            tell(&format!("{detail}; waiting for it to come back, for a minute. What is under way is durable."));
+        }
+        self.failed += 1;
+        false
+    }
+
+    fn back(&mut self) {
+        if self.failed > 0 {
+            tell("The daemon answers again; still waiting.");
+        }
+        self.failed = 0;
     }
 
     fn note(&mut self, at: usize, all: &[PolicyStatus]) {
@@ -218,6 +239,13 @@ impl Follower<'_> {
         }
         *before = Some(come);
     }
+}
+
+fn given_up(detail: &str) -> String {
+    format!(
+        "{detail}, for a minute now; no longer waiting. What was begun is durable and goes on when the daemon runs: start it, then \
+         look at `cutover status`"
+    )
 }
 
 /// One line of progress.

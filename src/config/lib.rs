@@ -19,6 +19,8 @@ mod templates;
 mod verify;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use cutover_api::{
@@ -89,11 +91,40 @@ pub struct Daemon {
     /// The control socket.
     pub control: PathBuf,
     /// Where page, metrics and health are served; `None` = off.
-    pub listen: Option<String>,
+    pub listen: Option<Listen>,
     /// Calls under way at once.
     pub max_in_flight: usize,
     /// Rotations started in an hour.
     pub max_starts_per_hour: u32,
+}
+
+/// Where page, metrics and health are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// An address and a port.
+    Tcp(SocketAddr),
+    /// A Unix socket (`unix:PATH`).
+    Unix(PathBuf),
+}
+
+impl Listen {
+    /// Only this machine can reach it: the page is served there and nowhere else.
+    #[must_use]
+    pub const fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// `[notify.NAME]`.

@@ -94,7 +94,7 @@ fn sound(file: PathBuf, tables: &[Table], kinds: &dyn Kinds, problems: &Problems
 fn whole(file: PathBuf, tables: &[Table], kinds: &dyn Kinds, problems: &Problems, notes: &Problems) -> Option<Config> {
     let roots: Vec<_> = tables.iter().map(|table| Reader::new(table, "", problems)).collect();
     let main = roots.first()?;
-    let daemon = sections::daemon(main);
+    let daemon = sections::daemon(main, notes);
     let notify = built::notify(&gather(roots.get(..1)?, "notify"), kinds);
     let stores = built::stores(&gather(&roots, "store"), kinds);
     let accounts = built::accounts(&gather(&roots, "provider"), kinds);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cutover_api::{Problems, Provider, Reader, Span, Value};
-use cutover_machine::plan::{GraceOffer, Lifecycle, ReRotate};
+use cutover_machine::plan::{GraceOffer, ReRotate};
 use cutover_schedule::{Schedule, ScheduleText, WindowText};
 use jiff::tz::TimeZoneDatabase;
 
@@ -213,11 +213,7 @@ fn grace(layers: &Layers<'_, '_>, provider: Option<&dyn Provider>) -> Option<(Sp
         return None;
     }
     let facts = provider?.facts();
-    let offer = match facts.lifecycle {
-        Lifecycle::Grace | Lifecycle::Set => facts.declares.grace.as_ref(),
-        _ => None,
-    };
-    let Some(offer) = offer else {
+    let Some(offer) = facts.declares.grace.as_ref().filter(|_| facts.ends_old_by_clock()) else {
         let wanted = said.unwrap_or(GRACE);
         return Some((wanted, wanted));
     };

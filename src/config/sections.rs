@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use cutover_api::{Entry, Problems, Reader, SecretRef, Table, Value};
 
 use crate::built::{BuiltAccount, words};
-use crate::{Daemon, EmergencyTable, Policy};
+use crate::{Daemon, EmergencyTable, Listen, Policy};
 
 /// Where the ledger is when nothing is said.
 const LEDGER: &str = "sqlite:/var/lib/cutover/ledger.db";
@@ -15,6 +15,8 @@ const LEDGER: &str = "sqlite:/var/lib/cutover/ledger.db";
 const CONTROL: &str = "/run/cutover/control.sock";
 /// Where page, metrics and health are when nothing is said.
 const LISTEN: &str = "127.0.0.1:9464";
+/// A socket for them instead.
+const SOCKET: &str = "unix:/run/cutover/web.sock";
 /// Calls under way at once.
 const MAX_IN_FLIGHT: usize = 64;
 /// Rotations started in an hour.
@@ -25,7 +27,7 @@ const LONGEST_SOCKET: usize = 107;
 const THREE_WAYS: &str = "write { env = \"NAME\" }, { file = \"/path\" } or { credential = \"NAME\" }";
 
 /// Reads `[daemon]`.
-pub(crate) fn daemon(root: &Reader<'_>) -> Option<Daemon> {
+pub(crate) fn daemon(root: &Reader<'_>, notes: &Problems) -> Option<Daemon> {
     if !root.has("daemon") {
         root.wrong("daemon", "missing", "a table [daemon] with at least `name` and `seal`");
     }
@@ -34,7 +36,7 @@ pub(crate) fn daemon(root: &Reader<'_>) -> Option<Daemon> {
     let ledger = ledger(&reader);
     let seal = seal(&reader);
     let control = control(&reader);
-    let listen = listen(&reader);
+    let listen = listen(&reader, notes);
     let max_in_flight = reader.integer("max_in_flight", 1..=4096).and_then(|n| usize::try_from(n).ok());
     let max_starts_per_hour = reader.integer("max_starts_per_hour", 1..=1_000_000).and_then(|n| u32::try_from(n).ok());
     reader.finish();
@@ -114,28 +116,46 @@ fn reference(reader: &Reader<'_>, key: &str) -> Option<SecretRef> {
 
 fn control(daemon: &Reader<'_>) -> Option<PathBuf> {
     let path = if daemon.has("control") { daemon.text("control")? } else { CONTROL };
+    socket(daemon, "control", path, CONTROL)
+}
+
+/// The path of a Unix socket.
+fn socket(daemon: &Reader<'_>, key: &str, path: &str, such_as: &str) -> Option<PathBuf> {
     if !path.starts_with('/') || path.ends_with('/') || path.contains('\0') {
-        daemon.wrong("control", "is not the absolute path of a socket", format!("such as \"{CONTROL}\""));
+        daemon.wrong(key, "is not the absolute path of a socket", format!("such as \"{such_as}\""));
         return None;
     }
     if path.len() > LONGEST_SOCKET {
         let wrong = format!("has {} bytes", path.len());
-        daemon.wrong("control", wrong, format!("at most {LONGEST_SOCKET}: a socket's address holds no more"));
+        daemon.wrong(key, wrong, format!("at most {LONGEST_SOCKET}: a socket's address holds no more"));
         return None;
     }
     Some(PathBuf::from(path))
 }
 
-fn listen(daemon: &Reader<'_>) -> Option<String> {
+/// `"ADDRESS:PORT"`, `"unix:PATH"`, or `""` for none.
+fn listen(daemon: &Reader<'_>, notes: &Problems) -> Option<Listen> {
     let text = if daemon.has("listen") { daemon.text("listen")? } else { LISTEN };
     if text.is_empty() {
         return None;
     }
-    if text.parse::<SocketAddr>().is_err() {
-        let right = format!("must be an address and a port such as \"{LISTEN}\" or \"[::1]:9464\"; \"\" = off");
-        daemon.wrong("listen", "is not an address and a port", right);
+    if let Some(path) = text.strip_prefix("unix:") {
+        return socket(daemon, "listen", path, SOCKET).map(Listen::Unix);
     }
-    Some(text.to_owned())
+    let Ok(address) = text.parse::<SocketAddr>() else {
+        let right =
+            format!("must be an address and a port such as \"{LISTEN}\" or \"[::1]:9464\", or \"{SOCKET}\"; \"\" = off");
+        daemon.wrong("listen", "is not an address and a port", right);
+        return None;
+    };
+    let listen = Listen::Tcp(address);
+    if !listen.is_local()
+        && let Some(node) = daemon.node("listen")
+    {
+        let wrong = "is not on loopback: whoever reaches it reads /metrics, with the names of policies; there is no page";
+        notes.add(&node.place, "daemon.listen", wrong, "a firewall in front of it, or loopback and an SSH tunnel");
+    }
+    Some(listen)
 }
 
 /// Reads `[emergency]`, whose names must be those of policies and providers that are there.

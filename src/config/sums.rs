@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cutover_api::{Place, Problems, ProviderFacts, Span};
-use cutover_machine::plan::{GraceOffer, Lifecycle, VerifyKind};
+use cutover_machine::plan::{GraceOffer, VerifyKind};
 use jiff::Timestamp;
 
 use crate::layers::Layers;
@@ -61,8 +61,7 @@ fn lag(verify: &VerifyTable, facts: &ProviderFacts) -> Span {
 
 /// Reports spans that cannot work.
 pub(crate) fn check(layers: &Layers<'_, '_>, policy: &Policy, facts: &ProviderFacts, notes: &Problems) {
-    let ends_by_clock = matches!(facts.lifecycle, Lifecycle::Grace | Lifecycle::Set);
-    let offer = facts.declares.grace.as_ref().filter(|_| ends_by_clock);
+    let offer = facts.declares.grace.as_ref().filter(|_| facts.ends_old_by_clock());
     let need = Need::of(policy, facts);
     // Nothing fits into so short a grace, and there is no other.
     let at_once = matches!(offer, Some(GraceOffer::Fixed(span)) if *span < LEAST_MARGIN);

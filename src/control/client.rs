@@ -3,14 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cutover_api::Secret;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
+use super::frame;
 use super::wire::{Ask, Hello, LONGEST_LINE, Line, Refused, encode_ask};
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
+/// How often a daemon that has no place is asked, and the wait between two tries.
+const BUSY_TRIES: usize = 40;
+const BUSY_WAIT: Duration = Duration::from_millis(250);
 
 /// A daemon that answers at a socket.
 #[derive(Clone, Debug)]
@@ -76,11 +81,42 @@ impl Client {
             .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut)))
     }
 
-    /// Asks, hands every item to `on_item` and returns what it was done with. `idle`: the longest silence.
+    /// Asks, hands every item to `on_item` and returns what it was done with. `idle`: the longest silence. A daemon that has no place at
+    /// the moment has done nothing: it is asked again for a while.
     ///
     /// # Errors
     /// See [`AskError`].
     pub async fn ask(&self, ask: &Ask, idle: Duration, on_item: &mut (dyn FnMut(Value) + Send)) -> Result<Value, AskError> {
+        for _ in 1..BUSY_TRIES {
+            match self.exchange(ask, None, idle, on_item).await {
+                Err(AskError::Refused(refused)) if refused.is_busy() => tokio::time::sleep(BUSY_WAIT).await,
+                answer => return answer,
+            }
+        }
+        self.exchange(ask, None, idle, on_item).await
+    }
+
+    /// The same for an [`Ask::Submit`]: the value goes over when the daemon asks for it, once it has said that it would be taken.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub async fn submit(&self, ask: &Ask, value: &Secret, idle: Duration) -> Result<Value, AskError> {
+        for _ in 1..BUSY_TRIES {
+            match self.exchange(ask, Some(value), idle, &mut |_| {}).await {
+                Err(AskError::Refused(refused)) if refused.is_busy() => tokio::time::sleep(BUSY_WAIT).await,
+                answer => return answer,
+            }
+        }
+        self.exchange(ask, Some(value), idle, &mut |_| {}).await
+    }
+
+    async fn exchange(
+        &self,
+        ask: &Ask,
+        mut value: Option<&Secret>,
+        idle: Duration,
+        on_item: &mut (dyn FnMut(Value) + Send),
+    ) -> Result<Value, AskError> {
         let gone = |what: &str| AskError::Gone(format!("the daemon at {} {what}", self.path.display()));
         let request = encode_ask(ask).map_err(AskError::Refused)?;
         let stream = self.connect().await.map_err(|error| gone(&format!("cannot be reached ({error})")))?;
@@ -100,7 +136,16 @@ impl Client {
                 Err(_) => return Err(gone("is silent")),
             }
             match Line::decode(&line).map_err(|detail| AskError::Refused(Refused::failed(detail)))? {
-                Line::Item(item) => on_item(item),
+                Line::Item(item) => match value.filter(|value| frame::asked(&item) == Some(value.expose().len())) {
+                    Some(asked) => {
+                        value = None;
+                        let sent = tokio::time::timeout(idle, frame::send(&mut write, asked)).await;
+                        if !matches!(sent, Ok(Ok(()))) {
+                            return Err(gone("did not take the value"));
+                        }
+                    }
+                    None => on_item(item),
+                },
                 Line::Done(done) => return Ok(done),
                 Line::Refused(refused) => return Err(AskError::Refused(refused)),
             }

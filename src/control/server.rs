@@ -1,29 +1,27 @@
 //! The daemon's end of the socket. Whatever a client does (hang, flood, talk garbage, go away), it costs at most its own connection.
 
-use std::fmt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use cutover_api::Secret;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use super::people::{Access, GROUP, Peer, People, give_to_group, supplementary};
+use super::frame;
+use super::people::{Access, GROUP, Peer, People, supplementary};
+use super::places::{Places, Ticket};
+use super::socket::{BindError, Socket, SocketFile};
 use super::wire::{Ask, LONGEST_LINE, Line, Refused, decode_ask};
 
-/// Connections at once.
-const CONNECTIONS: usize = 32;
-/// Of these, kept free for root and the daemon's own user.
-const RESERVED: usize = 8;
 /// A request must have come whole within this, and a line of the reply be taken.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Items that wait to be sent.
@@ -37,6 +35,15 @@ pub trait Handler: Send + Sync + 'static {
     /// # Errors
     /// Why nothing was done, or what failed.
     async fn handle(&self, ask: Ask, actor: &str, items: &Items) -> Result<Value, Refused>;
+
+    /// Answers an [`Ask::Submit`], whose value has come. [`Handler::handle`] has been asked about it before and has not refused.
+    ///
+    /// # Errors
+    /// Why it was not taken.
+    async fn submit(&self, ask: Ask, value: Secret, actor: &str) -> Result<Value, Refused> {
+        let _ = (ask, value, actor);
+        Err(Refused::usage("no value is taken here"))
+    }
 }
 
 /// Where the items of an answer go.
@@ -60,23 +67,6 @@ impl Items {
     }
 }
 
-/// Why the socket could not be opened.
-#[derive(Debug)]
-pub struct BindError {
-    /// The socket.
-    pub path: PathBuf,
-    /// What is wrong and what to do.
-    pub detail: String,
-}
-
-impl fmt::Display for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "control socket {}: {}", self.path.display(), self.detail)
-    }
-}
-
-impl std::error::Error for BindError {}
-
 /// The open socket. Its file is removed when it is dropped.
 pub struct Server {
     listener: UnixListener,
@@ -84,58 +74,24 @@ pub struct Server {
     _file: SocketFile,
 }
 
-/// The socket's file, removed with its owner as long as it is still the same file.
-struct SocketFile {
-    path: PathBuf,
-    identity: (u64, u64),
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if identity(&self.path).is_some_and(|identity| identity == self.identity) {
-            // Nothing depends on it: the next start replaces a stale file.
-            let _left = std::fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    std::fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
-}
-
 impl Server {
-    /// Opens the socket at `path`: mode 0660, group `cutover` where there is one; without it only root and the daemon's own user may act. The file of a dead daemon is replaced.
-    /// The file is closed to others from its first moment on.
+    /// Opens the socket at `path`; see [`Socket::open`].
     ///
     /// # Errors
     /// A live daemon has it, something else stands there, or the system refuses.
     pub async fn bind(path: &Path) -> Result<Self, BindError> {
-        let wrong = |detail: String| BindError { path: path.to_owned(), detail };
-        clear(path).await.map_err(&wrong)?;
-        // Only for the moment of the bind: what the daemon starts later keeps the umask it was given.
-        let given = rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
-        let bound = UnixListener::bind(path);
-        rustix::process::umask(given);
-        let listener = bound.map_err(|error| wrong(refused(path, &error)))?;
-        let file = SocketFile { path: path.to_owned(), identity: identity(path).unwrap_or_default() };
-        let mut access = Access::own();
-        if let Some(group) = People::read().group(GROUP) {
-            match give_to_group(path, group) {
-                Ok(()) => access.group = Some(group),
-                Err(error) => {
-                    warn!(group = GROUP, %error, "the control socket could not be given to the group: only root and the daemon's own user may act")
-                }
-            }
-        }
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))
-            .map_err(|error| wrong(format!("its mode cannot be set ({error})")))?;
-        Ok(Self { listener, access, _file: file })
+        Self::bind_for(path, &People::read()).await
+    }
+
+    /// The same with the group as these files know it.
+    pub(super) async fn bind_for(path: &Path, people: &People) -> Result<Self, BindError> {
+        let Socket { listener, group, file } = Socket::open(path, "control", people).await?;
+        Ok(Self { listener, access: Access { group, ..Access::own() }, _file: file })
     }
 
     /// Serves until `shutdown`; then the requests under way are ended.
     pub async fn serve(self, handler: Arc<dyn Handler>, shutdown: CancellationToken) {
-        let all = Arc::new(Semaphore::new(CONNECTIONS));
-        let others = Arc::new(Semaphore::new(CONNECTIONS - RESERVED));
+        let places = Places::new();
         let tasks = TaskTracker::new();
         loop {
             let accepted = tokio::select! {
@@ -151,19 +107,12 @@ impl Server {
                     continue;
                 }
             };
-            let connection = Connection { handler: Arc::clone(&handler), access: self.access };
-            let (all, others) = (Arc::clone(&all), Arc::clone(&others));
+            let connection = Connection { handler: Arc::clone(&handler), access: self.access, places: Arc::clone(&places) };
             match stream.peer_cred() {
                 Ok(cred) => {
                     let peer = Peer { uid: cred.uid(), gid: cred.gid(), pid: cred.pid() };
-                    let place = if self.access.is_own(peer) { Some(None) } else { others.try_acquire_owned().ok().map(Some) };
-                    match (place, all.try_acquire_owned()) {
-                        (Some(place), Ok(permit)) => drop(tasks.spawn(async move {
-                            connection.serve(stream, peer).await;
-                            drop((place, permit));
-                        })),
-                        _ => turn_away(&stream),
-                    }
+                    let ticket = places.wait(peer.uid);
+                    drop(tasks.spawn(async move { connection.serve(stream, peer, ticket).await }));
                 }
                 Err(error) => debug!(%error, "the kernel does not say who connects"),
             }
@@ -173,52 +122,16 @@ impl Server {
     }
 }
 
-/// Makes room for the socket: nothing there, or the socket of a daemon that is dead.
-async fn clear(path: &Path) -> Result<(), String> {
-    let found = match std::fs::symlink_metadata(path) {
-        Ok(found) => found,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(refused(path, &error)),
-    };
-    if !found.file_type().is_socket() {
-        return Err("something that is no socket stands there; move it away or set `[daemon] control`".to_owned());
-    }
-    match UnixStream::connect(path).await {
-        Ok(_) => Err("a daemon answers there already; one socket serves one daemon".to_owned()),
-        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-            info!(path = %path.display(), "the control socket of a dead daemon is replaced");
-            std::fs::remove_file(path).map_err(|error| format!("the socket of a dead daemon cannot be removed ({error})"))
-        }
-        Err(error) => Err(refused(path, &error)),
-    }
-}
-
-fn refused(path: &Path, error: &std::io::Error) -> String {
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    if error.kind() == std::io::ErrorKind::NotFound {
-        return format!(
-            "the directory {} does not exist; the unit makes it with RuntimeDirectory=cutover, or set `[daemon] control`",
-            parent.display()
-        );
-    }
-    format!("cannot be opened ({error}); is {} the daemon's own?", parent.display())
-}
-
-/// Tells a client that there are too many, without waiting for it.
-fn turn_away(stream: &UnixStream) {
-    let line = Line::Refused(Refused::guard("too many connections to the control socket; try again in a moment")).encode();
-    // A client that does not take it is turned away all the same.
-    let _unread = stream.try_write(&line);
-}
 
 /// One accepted connection.
 struct Connection {
     handler: Arc<dyn Handler>,
     access: Access,
+    places: Arc<Places>,
 }
 
 impl Connection {
-    async fn serve(&self, stream: UnixStream, peer: Peer) {
+    async fn serve(&self, stream: UnixStream, peer: Peer, ticket: Ticket) {
         let (read, mut write) = stream.into_split();
         let people = People::read();
         if !self.access.allows(peer, &people, || supplementary(peer.pid)) {
@@ -227,18 +140,28 @@ impl Connection {
             send(&mut write, &Line::Refused(Refused::guard(why))).await;
             return;
         }
-        let ask = match request(read).await {
-            Some(Ok(ask)) => ask,
+        let asked = tokio::select! {
+            biased;
+            asked = request(read) => asked,
+            () = ticket.evicted() => Some(Err(Refused::busy())),
+        };
+        drop(ticket);
+        let (ask, mut read) = match asked {
+            Some(Ok(asked)) => asked,
             Some(Err(refused)) => {
                 send(&mut write, &Line::Refused(refused)).await;
                 return;
             }
             None => return,
         };
+        let Some(_place) = self.places.answer(peer.uid, self.access.is_own(peer)).await else {
+            send(&mut write, &Line::Refused(Refused::busy())).await;
+            return;
+        };
         let actor = people.actor(peer.uid);
         let (items, mut receiver) = Items::channel();
         let answering = async {
-            let result = self.handler.handle(ask, &actor, &items).await;
+            let result = self.answer(ask, &actor, &items, &mut read).await;
             drop(items);
             match result {
                 Ok(done) => Line::Done(done),
@@ -260,15 +183,33 @@ impl Connection {
     }
 }
 
-/// The request of a connection; `None` when there is none and nobody to tell.
-async fn request(read: OwnedReadHalf) -> Option<Result<Ask, Refused>> {
+impl Connection {
+    /// A `submit` is looked at twice: before its value is asked for, and with it.
+    async fn answer(&self, ask: Ask, actor: &str, items: &Items, read: &mut OwnedReadHalf) -> Result<Value, Refused> {
+        let Ask::Submit { bytes, .. } = ask else { return self.handler.handle(ask, actor, items).await };
+        frame::check_length(bytes)?;
+        self.handler.handle(ask.clone(), actor, items).await?;
+        items.send(&frame::go_ahead(bytes)).await;
+        let value = frame::receive(read, bytes, DEADLINE).await?;
+        self.handler.submit(ask, value, actor).await
+    }
+}
+
+/// The request of a connection, and what it may go on with; `None` when there is none and nobody to tell.
+async fn request(read: OwnedReadHalf) -> Option<Result<(Ask, OwnedReadHalf), Refused>> {
     let limit = u64::try_from(LONGEST_LINE).unwrap_or(u64::MAX);
     let mut reader = BufReader::new(read.take(limit));
     let mut line = Vec::new();
     let whole = tokio::time::timeout(DEADLINE, tokio::io::AsyncBufReadExt::read_until(&mut reader, b'\n', &mut line)).await;
     match whole {
         Ok(Ok(0) | Err(_)) => None,
-        Ok(Ok(_)) if line.last() == Some(&b'\n') => Some(decode_ask(&line)),
+        Ok(Ok(_)) if line.last() == Some(&b'\n') => match decode_ask(&line) {
+            // A value that came before it was asked for lies in a buffer that is not wiped: it is not taken.
+            Ok(Ask::Submit { .. }) if !reader.buffer().is_empty() => {
+                Some(Err(Refused::usage("the request is followed by something that was not asked for")))
+            }
+            decoded => Some(decoded.map(|ask| (ask, reader.into_inner().into_inner()))),
+        },
         Ok(Ok(_)) if line.len() >= LONGEST_LINE => Some(Err(Refused::usage("the request is longer than 64 KiB"))),
         Ok(Ok(_)) => None,
         Err(_) => Some(Err(Refused::usage("the request did not come within 10 s"))),

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
+use cutover_api::{Secret, Stamp};
 use cutover_ledger::{HistoryQuery, HistoryRow};
-use cutover_machine::event::Order;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::server::{Handler, Items};
-use super::weigh::{DecisionCost, RotationCost, facts};
-use super::wire::{Ask, Chain, ClockConfirmed, Decided, Decision, Hello, Refused, Standing};
+use super::weigh::{RotationCost, facts};
+use super::wire::{Ask, Chain, Decided, Hello, Refused, SilentChannel, Standing};
 use crate::alert;
 use crate::catalog::Catalog;
 use crate::engine::check::Finding;
@@ -38,13 +38,15 @@ struct State {
     file: PathBuf,
     catalog: RwLock<Catalog>,
     reload: Mutex<(Option<ReloadError>, u64)>,
+    loaded_at: Mutex<Stamp>,
 }
 
 impl Verbs {
     /// The verbs of `engine`, which was started with `catalog` and the configuration of `file`.
     #[must_use]
     pub fn new(engine: Engine, catalog: Catalog, file: PathBuf) -> Self {
-        let state = State { file, catalog: RwLock::new(catalog), reload: Mutex::default() };
+        let loaded_at = Mutex::new(engine.now());
+        let state = State { file, catalog: RwLock::new(catalog), reload: Mutex::default(), loaded_at };
         Self { engine, state: Arc::new(state) }
     }
 
@@ -69,7 +71,14 @@ impl Verbs {
     /// A reload has succeeded with this catalogue.
     pub fn reloaded(&self, catalog: Catalog) {
         *self.state.catalog.write().unwrap_or_else(PoisonError::into_inner) = catalog;
+        *self.state.loaded_at.lock().unwrap_or_else(PoisonError::into_inner) = self.engine.now();
         self.state.reload.lock().unwrap_or_else(PoisonError::into_inner).0 = None;
+    }
+
+    /// When the configuration in force was loaded.
+    #[must_use]
+    pub fn loaded_at(&self) -> Stamp {
+        *self.state.loaded_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A reload has failed: `status` shows it until one succeeds.
@@ -100,11 +109,23 @@ impl Verbs {
             error.problems.truncate(50);
             error.problems.iter_mut().for_each(|problem| *problem = problem.chars().take(500).collect());
         }
-        Standing { hello: self.hello(), at: rfc3339(self.engine.now()), reload_error, failed_reloads }
+        let silent = self.engine.troubles().into_iter().take(50).map(|trouble| SilentChannel {
+            channel: trouble.channel,
+            since: rfc3339(trouble.since),
+            detail: trouble.detail.chars().take(300).collect(),
+        });
+        Standing {
+            hello: self.hello(),
+            at: rfc3339(self.engine.now()),
+            reload_error,
+            failed_reloads,
+            silent_channels: silent.collect(),
+            clock_frozen: self.engine.frozen(),
+        }
     }
 
     /// Names that are meant literally must exist; whatever is selected must be something.
-    fn selected(&self, selector: &Selector) -> Result<Vec<String>, Refused> {
+    pub(super) fn selected(&self, selector: &Selector) -> Result<Vec<String>, Refused> {
         if selector.is_empty() {
             return Err(Refused::usage("nothing is selected: name policies, or say --tag, --holder, --provider or --all"));
         }
@@ -158,7 +179,7 @@ impl Verbs {
             _ if named_only => selector.policies.clone(),
             _ => self.selected(selector)?,
         };
-        let query = HistoryQuery { policies, rotation, limit };
+        let query = HistoryQuery { policies, rotation, limit, ..HistoryQuery::default() };
         let rows = self.engine.ledger().history(&query).await.map_err(|error| Refused::failed(error.to_string()))?;
         for row in &rows {
             items.send(row).await;
@@ -179,28 +200,17 @@ impl Verbs {
         let (config, catalog) = (self.engine.config(), self.catalog());
         for policy in selected.iter().filter_map(|name| config.policies.get(name)) {
             let under_way = self.engine.open_rotation_of(&policy.name);
-            items.send(&RotationCost::of(policy, facts(&config, &catalog, policy).as_ref(), under_way)).await;
+            let suspended = self.engine.suspended_of(&policy.name).map(|suspended| suspended.until);
+            let cost = RotationCost::of(policy, facts(&config, &catalog, policy).as_ref(), under_way);
+            items.send(&RotationCost { suspended, ..cost }).await;
         }
         Ok(Value::Null)
     }
 
-    async fn weigh_decision(&self, policy: &str, decision: Decision) -> Result<Value, Refused> {
-        let selector = Selector { policies: vec![policy.to_owned()], ..Selector::default() };
-        let status = self.engine.status(&selector).into_iter().find(|status| status.policy == policy);
-        let status = status.ok_or_else(|| Refused::usage(format!("there is no policy {policy}")))?;
-        let Some(rotation) = self.engine.open_rotation_of(policy) else {
-            return Err(Refused::guard(format!("policy {policy} has no rotation under way")));
-        };
-        let last_use = match decision {
-            Decision::ConfirmRetire => self.last_use(policy, &rotation).await?,
-            _ => None,
-        };
-        value(&DecisionCost::of(decision, policy, rotation, status.phase, &status.ways, last_use))
-    }
-
     /// What the history of a rotation tells of the old key's use.
-    async fn last_use(&self, policy: &str, rotation: &str) -> Result<Option<String>, Refused> {
-        let query = HistoryQuery { policies: vec![policy.to_owned()], rotation: Some(rotation.to_owned()), limit: 0 };
+    pub(super) async fn last_use(&self, policy: &str, rotation: &str) -> Result<Option<String>, Refused> {
+        let query =
+            HistoryQuery { policies: vec![policy.to_owned()], rotation: Some(rotation.to_owned()), ..HistoryQuery::default() };
         let rows = self.engine.ledger().history(&query).await.map_err(|error| Refused::failed(error.to_string()))?;
         Ok(rows.iter().rev().find_map(last_use))
     }
@@ -248,22 +258,6 @@ impl Verbs {
         }
         Ok(Value::Null)
     }
-
-    async fn decide(
-        &self,
-        policy: &str,
-        rotation: Option<&str>,
-        decision: Decision,
-        actor: &str,
-        reason: Option<&str>,
-    ) -> Result<Value, Refused> {
-        let selector = Selector { policies: vec![policy.to_owned()], ..Selector::default() };
-        if self.engine.status(&selector).is_empty() {
-            return Err(Refused::usage(format!("there is no policy {policy}")));
-        }
-        let taken = self.engine.order(policy, rotation, order(decision), actor, reason).await;
-        taken.map_err(|refused| Refused::guard(refused.reason)).and_then(|rotation| value(&Decided { rotation }))
-    }
 }
 
 #[async_trait]
@@ -277,6 +271,9 @@ impl Handler for Verbs {
             Ask::WeighRotation { selector } => self.weigh_rotation(&selector, items).await,
             Ask::WeighDecision { policy, decision } => self.weigh_decision(&policy, decision).await,
             Ask::Rotate { selector, reason } => self.rotate(&selector, actor, reason.as_deref(), items).await,
+            Ask::WeighEmergency { selector, order } => self.weigh_emergency(&selector, order, items).await,
+            Ask::Emergency { selector, order, reason } => self.emergency(&selector, order, actor, reason.as_deref()).await,
+            Ask::Emergencies { id } => self.emergencies(id.as_deref(), items).await,
             Ask::Survey { selector, channels } => self.survey(&selector, channels, items).await,
             Ask::TestAlert {} => self.test_alert(items).await,
             Ask::Decide { policy, rotation, decision, reason } => {
@@ -286,22 +283,19 @@ impl Handler for Verbs {
                 let taken = self.engine.adopt(&policy, rotation.as_deref(), id.as_deref(), actor, reason.as_deref()).await;
                 taken.map_err(|refused| Refused::guard(refused.reason)).and_then(|rotation| value(&Decided { rotation }))
             }
-            Ask::ConfirmClock {} => value(&ClockConfirmed { was_frozen: self.engine.confirm_clock() }),
+            Ask::ConfirmClock { reason } => self.resume_all(actor, reason.as_deref()).await,
+            Ask::WeighSubmit { policy, rotation } => self.weigh_submit(&policy, rotation.as_deref()),
+            Ask::Submit { .. } => self.would_take_submission(&ask),
+            Ask::Suspend { selector, until, reason } => self.suspend(&selector, until, actor, reason.as_deref(), items).await,
         }
     }
-}
 
-const fn order(decision: Decision) -> Order {
-    match decision {
-        Decision::Confirm => Order::Confirm,
-        Decision::ConfirmRetire => Order::ConfirmRetire,
-        Decision::Resume => Order::Resume,
-        Decision::MintAgain => Order::MintAgain,
-        Decision::Abandon => Order::Abandon,
+    async fn submit(&self, ask: Ask, value: Secret, actor: &str) -> Result<Value, Refused> {
+        self.take_submission(ask, value, actor).await
     }
 }
 
-fn value(done: &impl Serialize) -> Result<Value, Refused> {
+pub(super) fn value(done: &impl Serialize) -> Result<Value, Refused> {
     serde_json::to_value(done).map_err(|error| Refused::failed(error.to_string()))
 }
 

@@ -32,6 +32,28 @@ pub struct RotationCost {
     pub old_key: String,
     /// The rotation that is under way already: no second one is started.
     pub under_way: Option<String>,
+    /// Suspended until then: an order by hand starts it all the same.
+    #[serde(default)]
+    pub suspended: Option<String>,
+}
+
+/// What handing a key in will do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmitCost {
+    /// The rotation under way.
+    pub rotation: String,
+    /// Its phase.
+    pub phase: String,
+    /// What a person does to make the key, where a person makes it.
+    pub ask: Option<String>,
+    /// What it does.
+    pub does: String,
+    /// What it costs.
+    pub costs: String,
+    /// The key is handed in with its id.
+    pub wants_id: bool,
+    /// The end of the old key is handed in with it.
+    pub wants_old_end: bool,
 }
 
 /// What a decision about a rotation will do.
@@ -57,6 +79,14 @@ pub fn facts(config: &Config, catalog: &Catalog, policy: &Policy) -> Option<Prov
     Catalog::parse_definition(name, &known.text).ok().map(|definition| definition.facts().clone())
 }
 
+/// Whom to ask at a provider, by its definition.
+#[must_use]
+pub fn support(catalog: &Catalog, definition: &str) -> Option<String> {
+    let known = catalog.known().get(definition)?;
+    let parsed = Catalog::parse_definition(definition, &known.text).ok()?;
+    parsed.support().map(ToOwned::to_owned)
+}
+
 impl RotationCost {
     /// Weighs a rotation of `policy` as it is configured now.
     #[must_use]
@@ -65,13 +95,14 @@ impl RotationCost {
             policy: policy.name.clone(),
             provider: policy.provider.clone(),
             lifecycle: facts.map(|facts| lifecycle(facts.lifecycle).to_owned()).unwrap_or_default(),
-            provider_ends_old: facts.is_some_and(|facts| clock_ends_old(facts.lifecycle)),
+            provider_ends_old: facts.is_some_and(ProviderFacts::ends_old_by_clock),
             grace: facts.map(|facts| grace(facts, policy.grace_mapped)).unwrap_or_default(),
             targets: policy.targets.iter().map(|target| format!("{}:{}", target.store, target.spec.path)).collect(),
             hooks: policy.redeploy.len(),
             verify: policy.verify.iter().map(|verify| verify.kind_name.clone()).collect(),
             old_key: facts.map(|facts| old_key(facts, policy)).unwrap_or_default(),
             under_way,
+            suspended: None,
         }
     }
 }
@@ -100,14 +131,10 @@ pub const fn lifecycle_in_words(lifecycle: Lifecycle) -> &'static str {
     }
 }
 
-const fn clock_ends_old(lifecycle: Lifecycle) -> bool {
-    matches!(lifecycle, Lifecycle::Grace | Lifecycle::Set)
-}
-
 /// How long the old key lives beside the new one.
 #[must_use]
 pub fn grace(facts: &ProviderFacts, mapped: Span) -> String {
-    if !clock_ends_old(facts.lifecycle) {
+    if !facts.ends_old_by_clock() {
         return format!("both keys live until cutover ends the old one; alerts count on {mapped}");
     }
     match &facts.declares.grace {
@@ -123,7 +150,7 @@ pub fn grace(facts: &ProviderFacts, mapped: Span) -> String {
 #[must_use]
 pub fn old_key(facts: &ProviderFacts, policy: &Policy) -> String {
     let verbs = facts.verbs;
-    if clock_ends_old(facts.lifecycle) {
+    if facts.ends_old_by_clock() {
         return "ended by the provider's clock".to_owned();
     }
     if !verbs.revoke && !verbs.deactivate {

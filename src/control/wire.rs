@@ -4,16 +4,21 @@
 //! `{"v":1,"refused":{"kind":…,"reason":…}}`. A request of another version, or with a key that is not known here, is refused whole: what a newer client meant to
 //! narrow must not be done widely.
 
+use cutover_api::Stamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::engine::Selector;
+use cutover_machine::emergency::EmergencyOrder;
 
 /// The version that is spoken.
 pub const VERSION: u64 = 1;
 
 /// The longest line, its newline included, in bytes.
 pub const LONGEST_LINE: usize = 64 * 1024;
+
+/// What is said where there is no place for another request.
+const BUSY: &str = "too many requests at the control socket; try again in a moment";
 
 /// The keys of a selector.
 const SELECTOR: [&str; 5] = ["policies", "tags", "holders", "providers", "all"];
@@ -64,6 +69,29 @@ pub enum Ask {
         #[serde(default)]
         reason: Option<String>,
     },
+    /// What an emergency would do to the selected policies. Items: `emergency::EmergencyCost`; done: what a person has to replace by hand.
+    WeighEmergency {
+        /// Which.
+        selector: Selector,
+        /// Which comes first.
+        order: EmergencyOrder,
+    },
+    /// Cuts the keys of the selected policies off. Done: `EmergencyTaken`.
+    Emergency {
+        /// Which.
+        selector: Selector,
+        /// Which comes first.
+        order: EmergencyOrder,
+        /// Why.
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// The reports of emergency orders. Items: `emergency::Told`, each order before its policies.
+    Emergencies {
+        /// Only this one; all, where nothing is said.
+        #[serde(default)]
+        id: Option<String>,
+    },
     /// Looks at everything the selected policies need, online; writes nothing. Items: `Finding`.
     Survey {
         /// Which; all, where nothing is said.
@@ -102,8 +130,49 @@ pub enum Ask {
         #[serde(default)]
         reason: Option<String>,
     },
-    /// The clock is right as it is now. Done: [`ClockConfirmed`].
-    ConfirmClock {},
+    /// The clock is right as it is now, and no policy is suspended any more. Done: [`ClockConfirmed`].
+    ConfirmClock {
+        /// Why.
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// What handing a key in would do. Done: `weigh::SubmitCost`.
+    WeighSubmit {
+        /// The policy.
+        policy: String,
+        /// The rotation that is meant; another one under way is refused.
+        #[serde(default)]
+        rotation: Option<String>,
+    },
+    /// A person hands a key in. Its value is no part of the request: it follows when it is asked for (`frame`). Done: [`Decided`].
+    Submit {
+        /// The policy.
+        policy: String,
+        /// The rotation that is meant; another one under way is refused.
+        #[serde(default)]
+        rotation: Option<String>,
+        /// The key's id at the provider.
+        #[serde(default)]
+        id: Option<String>,
+        /// Until when the old key lives, as the provider shows it.
+        #[serde(default)]
+        old_expires_at: Option<Stamp>,
+        /// Why.
+        #[serde(default)]
+        reason: Option<String>,
+        /// How long the value is.
+        bytes: usize,
+    },
+    /// No date starts a rotation of the selected policies until then. Items: `Suspended`.
+    Suspend {
+        /// Which.
+        selector: Selector,
+        /// Until when.
+        until: Stamp,
+        /// Why.
+        #[serde(default)]
+        reason: Option<String>,
+    },
 }
 
 /// What a person decides about a rotation.
@@ -164,6 +233,23 @@ pub struct Standing {
     pub reload_error: Option<super::ReloadError>,
     /// Reloads that failed since the start.
     pub failed_reloads: u64,
+    /// The alert channels that accept nothing at present.
+    #[serde(default)]
+    pub silent_channels: Vec<SilentChannel>,
+    /// The clock has stepped and nobody has confirmed it: nothing starts and no key is ended.
+    #[serde(default)]
+    pub clock_frozen: bool,
+}
+
+/// An alert channel that accepts nothing at present.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SilentChannel {
+    /// Its name.
+    pub channel: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// What it said last.
+    pub detail: String,
 }
 
 /// What a check of the history's chain gave.
@@ -178,15 +264,18 @@ pub struct Chain {
 /// A decision was taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decided {
-    /// The rotation it was about.
+    /// The rotation it was about; empty where it was about the policy itself.
     pub rotation: String,
 }
 
-/// The clock was confirmed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The clock was confirmed, and every suspension lifted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockConfirmed {
     /// It had been frozen.
     pub was_frozen: bool,
+    /// Policies that were suspended.
+    #[serde(default)]
+    pub lifted: Vec<String>,
 }
 
 /// Why nothing was done.
@@ -221,6 +310,18 @@ impl Refused {
     #[must_use]
     pub fn guard(reason: impl Into<String>) -> Self {
         Self { kind: RefusedKind::Guard, reason: reason.into() }
+    }
+
+    /// There is no place for another request: nothing was done, and it may be sent again in a moment.
+    #[must_use]
+    pub fn busy() -> Self {
+        Self::guard(BUSY)
+    }
+
+    /// Whether only a place was missing.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        *self == Self::busy()
     }
 
     /// It was tried and failed.
@@ -320,7 +421,7 @@ pub fn decode_ask(line: &[u8]) -> Result<Ask, Refused> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ask, Decision, LONGEST_LINE, Line, Refused, RefusedKind, decode_ask, encode_ask};
+    use super::{Ask, Decision, EmergencyOrder, LONGEST_LINE, Line, Refused, RefusedKind, decode_ask, encode_ask};
     use crate::engine::Selector;
 
     #[test]
@@ -335,10 +436,23 @@ mod tests {
             Ask::WeighRotation { selector: selector.clone() },
             Ask::WeighDecision { policy: policy.clone(), decision: Decision::ConfirmRetire },
             Ask::Rotate { selector: selector.clone(), reason: Some("leaked".into()) },
+            Ask::WeighEmergency { selector: selector.clone(), order: EmergencyOrder::CutFirst },
+            Ask::Emergency { selector: selector.clone(), order: EmergencyOrder::DeployFirst, reason: None },
+            Ask::Emergencies { id: Some("emg_1".into()) },
             Ask::Survey { selector, channels: true },
             Ask::TestAlert {},
             Ask::Decide { policy, rotation: None, decision: Decision::MintAgain, reason: None },
-            Ask::ConfirmClock {},
+            Ask::ConfirmClock { reason: None },
+            Ask::WeighSubmit { policy: "crm".into(), rotation: None },
+            Ask::Submit {
+                policy: "crm".into(),
+                rotation: Some("rot_1".into()),
+                id: Some("key_2".into()),
+                old_expires_at: Some(cutover_api::Stamp(1_795_230_300_000)),
+                reason: None,
+                bytes: 44,
+            },
+            Ask::Suspend { selector: Selector::default(), until: cutover_api::Stamp(1), reason: None },
         ];
         for ask in asks {
             let bytes = encode_ask(&ask).unwrap();
@@ -358,10 +472,13 @@ mod tests {
             (r#"{"v":"1","verb":"hello"}"#, "is not of version 1"),
             (r#"{"v":1}"#, "is not known here"),
             (r#"{"v":1,"verb":"emergency"}"#, "is not known here"),
+            (r#"{"v":1,"verb":"emergency","selector":{"all":true},"order":"both"}"#, "is not known here"),
             (r#"{"v":1,"verb":"rotate","selector":{"all":true},"emergency":true}"#, "has keys that are not"),
             (r#"{"v":1,"verb":"rotate","selector":{"all":true,"except":["crm"]}}"#, "selects by something"),
             (r#"{"v":1,"verb":"rotate","selector":"all"}"#, "selector that is no object"),
             (r#"{"v":1,"verb":"rotate"}"#, "is not known here"),
+            (r#"{"v":1,"verb":"submit","policy":"crm","bytes":9,"value":"pa_live_x"}"#, "has keys that are not"),
+            (r#"{"v":1,"verb":"submit","policy":"crm"}"#, "is not known here"),
             (r#"{"v":1,"verb":"confirm-clock","policy":"crm"}"#, "has keys that are not"),
         ];
         for (line, why) in cases {

@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 use super::effects::{Landed, Learn, Performer, again, hook_vars};
 use super::ids;
 use super::run::{Runner, Stop};
-use super::survey::{Found, Surveyor};
+use super::survey::{Found, Surveyor, Wrong};
 
 /// What became of a piece of work.
 enum Meanwhile<T> {
@@ -62,6 +62,9 @@ impl Runner {
         if paused > shared.clock.now() && asks_provider {
             drop((flight, place));
             return self.wait(paused).await;
+        }
+        if asks_provider {
+            self.credential = line.provider.credential_mark().await;
         }
         // A store that is slow does not keep an emergency's key from being made.
         let in_emergency = self.record.machine.emergency.is_some();
@@ -138,7 +141,7 @@ impl Runner {
         self.step(landed).await
     }
 
-    fn mint_intent(&self) -> Result<Intent, String> {
+    pub(super) fn mint_intent(&self) -> Result<Intent, String> {
         let at = self.shared.clock.now();
         let plan = &self.snapshot.plan;
         let asked = self.record.machine.grace_to_ask(plan);
@@ -177,10 +180,11 @@ impl Runner {
         Ok(self.meanwhile(job).await?.map(|found| self.surveyed(found)))
     }
 
-    fn surveyed(&self, found: Result<Found, Vec<String>>) -> Landed {
+    fn surveyed(&self, found: Result<Found, Wrong>) -> Landed {
         let found = match found {
             Ok(found) => found,
-            Err(wrong) => return Event::Surveyed(Err(wrong.join("\n"))).into(),
+            Err(Wrong { findings, denied: true }) => return Event::Denied(findings.join("\n")).into(),
+            Err(wrong) => return Event::Surveyed(Err(wrong.findings.join("\n"))).into(),
         };
         for note in &found.notes {
             warn!(policy = self.policy, rotation = self.id, note, "preflight");
@@ -191,7 +195,8 @@ impl Runner {
             let parts = found.values.outputs.into_iter();
             landed.seal.extend(parts.map(|(name, value)| (format!("first.{name}"), value)));
             landed.seal.extend(found.values.secret.map(|secret| (String::from("first"), secret)));
-            landed.learn = vec![Learn::First(found.first), Learn::Recorded(found.recorded), Learn::Baseline(found.baseline)];
+            landed.learn = self.asked(&found.first);
+            landed.learn.extend([Learn::First(found.first), Learn::Recorded(found.recorded), Learn::Baseline(found.baseline)]);
         }
         landed
     }
@@ -216,6 +221,7 @@ impl Runner {
         let line = Arc::clone(&self.plugins.account);
         let job = self.performer_job(move |performer| Box::pin(async move { performer.perform(&effect).await }));
         let landed = self.meanwhile(job).await?;
+        self.tell_denied(&line).await;
         if let Meanwhile::Done(landed) = &landed
             && let Some(wait) = throttled(&landed.event)
         {

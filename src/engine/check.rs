@@ -84,7 +84,7 @@ impl Engine {
         };
         let found = match surveyor.survey().await {
             Ok(found) => found,
-            Err(wrong) => return wrong.into_iter().map(|text| Finding::new(&about, false, false, text)).collect(),
+            Err(wrong) => return wrong.findings.into_iter().map(|text| Finding::new(&about, false, false, text)).collect(),
         };
         let mut findings = well(&about, &snapshot, &found);
         findings.extend(found.notes.iter().map(|note| Finding::new(&about, true, true, note.clone())));

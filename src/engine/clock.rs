@@ -15,6 +15,11 @@ pub trait EngineClock: Clock {
 
     /// Time since boot, suspended time included; it never steps.
     fn boot(&self) -> Span;
+
+    /// Which boot that counts from; empty = not known.
+    fn boot_id(&self) -> String {
+        String::new()
+    }
 }
 
 /// The longest sleep before the wall clock is compared again.
@@ -80,5 +85,13 @@ impl EngineClock for WallClock {
         }
         let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
         Span(time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / 1_000_000))
+    }
+
+    fn boot_id(&self) -> String {
+        if self.speed > 0 {
+            return format!("fast:{}", self.origin.0);
+        }
+        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        id.trim().to_owned()
     }
 }

@@ -74,7 +74,14 @@ fn cut_slot(fingerprint: &str) -> String {
 
 /// An order to cut keys off, with what the record learns of them. Where a staged key is superseded, the values move along: the staged one
 /// takes the place of the key from before, whose value is kept to see it refused.
-pub(super) fn emergency_landed(event: Event, superseded: Option<bool>, run: String, gone: Vec<KeyRecord>, record: &Record, values: &Values) -> Landed {
+pub(super) fn emergency_landed(
+    event: Event,
+    superseded: Option<bool>,
+    run: String,
+    gone: Vec<KeyRecord>,
+    record: &Record,
+    values: &Values,
+) -> Landed {
     let mut landed = Landed::from(event);
     landed.learn.extend([Learn::Answers(run), Learn::Gone(gone)]);
     let Some(swapped) = superseded else { return landed };

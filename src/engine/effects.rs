@@ -51,6 +51,8 @@ pub enum Learn {
         /// The roles were swapped: the staged key is the one that was in use when the rotation began.
         swapped: bool,
     },
+    /// What a person is asked to do to make the new key.
+    Ask(Option<String>),
 }
 
 impl Learn {
@@ -87,6 +89,7 @@ impl Learn {
                 let made = std::mem::take(&mut record.made);
                 record.gone.push(if swapped { made } else { std::mem::replace(&mut record.first, made) });
             }
+            Self::Ask(ask) => record.ask = ask,
         }
     }
 }

@@ -273,24 +273,26 @@ impl Engine {
     /// Begins what is not begun, as wide as it goes. The first are under way before the last are looked at.
     async fn begin_all(&self) {
         let now = self.shared.clock.now();
-        let waiting: Vec<(String, EmergencyOrder, Option<String>, String, Vec<String>)> = self.shared.with_emergencies(|runs| {
-            let open = runs.values_mut().filter(|run| run.over.is_none());
-            let wanted = open.map(|run| {
-                let due = run.parts.iter_mut().filter(|(_, part)| {
-                    part.rotation.is_none() && part.said.is_none() && !part.beginning && part.not_before <= now
+        let waiting: Vec<(String, EmergencyOrder, Option<String>, String, Vec<String>)> =
+            self.shared.with_emergencies(|runs| {
+                let open = runs.values_mut().filter(|run| run.over.is_none());
+                let wanted = open.map(|run| {
+                    let due = run.parts.iter_mut().filter(|(_, part)| {
+                        part.rotation.is_none() && part.said.is_none() && !part.beginning && part.not_before <= now
+                    });
+                    let names = due.map(|(name, part)| {
+                        part.beginning = true;
+                        name.clone()
+                    });
+                    let names: Vec<String> = names.collect();
+                    (run.id.clone(), run.order, run.reason.clone(), run.actor.clone(), names)
                 });
-                let names = due.map(|(name, part)| {
-                    part.beginning = true;
-                    name.clone()
-                });
-                let names: Vec<String> = names.collect();
-                (run.id.clone(), run.order, run.reason.clone(), run.actor.clone(), names)
+                wanted.filter(|(.., names)| !names.is_empty()).collect()
             });
-            wanted.filter(|(.., names)| !names.is_empty()).collect()
-        });
         for (run, order, reason, actor, names) in waiting {
             for chunk in names.chunks(TOGETHER) {
-                let task = Beginning { engine: self.clone(), run: run.clone(), order, reason: reason.clone(), actor: actor.clone() };
+                let task =
+                    Beginning { engine: self.clone(), run: run.clone(), order, reason: reason.clone(), actor: actor.clone() };
                 task.begin(chunk).await;
             }
         }
@@ -387,6 +389,7 @@ impl Beginning {
             plan: None,
             adopt: false,
             emergency: Some((self.run.clone(), gone)),
+            value: None,
             reply,
         };
         inbox.send(ordered).await.map_err(|_| "its rotation has just ended")?;
@@ -423,14 +426,16 @@ fn shared_has_open(engine: &Engine, name: &str) -> bool {
 fn queued_behind(view: &View) -> Option<String> {
     let machine = &view.record.machine;
     let arrived = matches!(machine.phase, Phase::Observe | Phase::Settle | Phase::Retire) || machine.held.is_some();
-    (machine.emergency.is_some() && machine.is_written() && !arrived)
-        .then(|| format!("queued behind rotation {}, which answers an earlier order and is in {}", view.rotation, machine.phase.label()))
+    (machine.emergency.is_some() && machine.is_written() && !arrived).then(|| {
+        format!("queued behind rotation {}, which answers an earlier order and is in {}", view.rotation, machine.phase.label())
+    })
 }
 
 /// The keys of a policy that the ledger does not know to be dead, the one in use included.
 fn living(rows: &[KeyRow], policy: &str, state: Option<&PolicyState>) -> (Vec<Cut>, Vec<KeyRecord>) {
     let known = rows.iter().filter(|row| row.policy == policy);
-    let known = known.filter_map(|row| serde_json::from_str::<KnownKey>(&row.state).ok().map(|known| (known, &row.fingerprint)));
+    let known =
+        known.filter_map(|row| serde_json::from_str::<KnownKey>(&row.state).ok().map(|known| (known, &row.fingerprint)));
     let mut cuts = Vec::new();
     let mut records = Vec::new();
     for (known, print) in known.filter(|(known, _)| known.dead.is_none()) {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use cutover_api::{Outcome, Span, Stamp};
 use cutover_config::Policy;
 use cutover_ledger::Commit;
+use cutover_machine::plan::Authority;
+use cutover_machine::state::{Phase, Why};
 use tracing::warn;
 
 use super::Engine;
@@ -26,6 +28,7 @@ impl Engine {
             for policy in config.policies.values() {
                 let Some(state) = shared.policy_state(&policy.name) else { continue };
                 if shared.inbox(&policy.name).is_some() {
+                    self.credential_now(policy, now).await;
                     continue;
                 }
                 let turn = i64::try_from(super::ids::seed(&state.seed) % 24).unwrap_or(0);
@@ -72,12 +75,34 @@ impl Engine {
     async fn credential_for(&self, policy: &Policy, due: Stamp, now: Stamp) {
         let days_left = due.since(now).0 / Span::DAY.0;
         let Some(days) = WARNINGS.into_iter().find(|days| days_left < *days) else { return };
-        let Ok(snapshot) = self.snapshot(&self.shared.config(), policy) else { return };
-        let Ok(line) = self.shared.workshop().line(&snapshot.account) else { return };
-        let Ok(credential) = line.provider.credential().await else { return };
-        let Some(expires_at) = credential.expires_at.filter(|at| *at <= due) else { return };
+        let Some(expires_at) = self.credential_end(policy).await.filter(|at| *at <= due) else { return };
         let told = alert::credential_expiring(&self.shared.environment(), &policy.provider, expires_at, due, days, now);
         self.tell(&policy.notify, &told).await;
+    }
+
+    /// Tells at once that the credential is dead while a rotation is under way that will need it, where that rotation does not say so
+    /// itself.
+    async fn credential_now(&self, policy: &Policy, now: Stamp) {
+        let Some(view) = self.shared.view(&policy.name) else { return };
+        let told_there = matches!(view.record.machine.held.as_ref().map(|held| &held.why), Some(Why::Credential(_)));
+        // While only the provider's clock is waited for nothing is asked of the provider any more that needs it.
+        let needed = !(view.record.machine.phase == Phase::Retire && view.record.machine.clock_ends_old(&view.snapshot.plan));
+        if told_there || !needed {
+            return;
+        }
+        let Some(expires_at) = self.credential_end(policy).await.filter(|at| *at <= now) else { return };
+        let told = alert::credential_expiring(&self.shared.environment(), &policy.provider, expires_at, now, 0, now);
+        self.tell(&policy.notify, &told).await;
+    }
+
+    /// Until when the account's credential lives, where that is known.
+    async fn credential_end(&self, policy: &Policy) -> Option<Stamp> {
+        let snapshot = self.snapshot(&self.shared.config(), policy).ok()?;
+        if snapshot.plan.provider.declares.authority == Authority::Own {
+            return None;
+        }
+        let line = self.shared.workshop().line(&snapshot.account).ok()?;
+        line.provider.credential().await.ok()?.expires_at
     }
 
     async fn tell(&self, wanted: &[String], told: &Composed) {

@@ -1,18 +1,15 @@
-//! The engine's own loops: the schedule, the outbox, the clock's sanity, the backstop of wake-ups.
+//! The engine's own loops: the schedule, the outbox, the backstop of wake-ups.
 
 use std::sync::Arc;
 
 use cutover_api::{Clock, Span, Stamp};
-use cutover_ledger::Commit;
 use tokio_cron_scheduler::{Job, JobScheduler};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::orders::Openings;
-use super::policies::{Call, due, missed};
-use super::shared::STEP;
-use super::story::alert_row;
-use super::{Engine, Shared};
-use crate::alert::{self, Courier};
+use super::policies::{Call, due, missed, put_off};
+use super::{Engine, Shared, sanity};
+use crate::alert::Courier;
 
 impl Engine {
     /// `schedule`: dates start rotations; otherwise only what is ordered runs.
@@ -28,7 +25,7 @@ impl Engine {
         let shared = Arc::clone(&self.shared);
         self.tasks.spawn(async move { outbox(shared).await });
         let shared = Arc::clone(&self.shared);
-        self.tasks.spawn(async move { sanity(shared).await });
+        self.tasks.spawn(async move { sanity::watch(shared, schedule).await });
         let shared = Arc::clone(&self.shared);
         self.tasks.spawn(async move { wake_ups(shared).await });
     }
@@ -37,6 +34,7 @@ impl Engine {
     async fn schedule(&self) {
         let shared = &self.shared;
         while !shared.stopping() {
+            shared.gauges.turned();
             let now = shared.clock.now();
             let config = shared.config();
             let mut next = now.plus(Span::MINUTE);
@@ -46,6 +44,7 @@ impl Engine {
                 let names: Vec<String> = calls.iter().map(|(name, _)| name.clone()).collect();
                 let mut openings = Openings::default();
                 for (place, (name, call)) in calls.into_iter().enumerate() {
+                    shared.gauges.turned();
                     let Some(policy) = config.policies.get(&name) else { continue };
                     let was = shared.policy_state(&name).and_then(|state| state.due);
                     let result = match call {
@@ -54,6 +53,7 @@ impl Engine {
                             next = now;
                             missed(shared, policy, *state, was).await
                         }
+                        Call::PutOff => put_off(shared, policy).await,
                         Call::Start if !self.may_start(now) => {
                             next = next.min(now.plus(Span::MINUTE));
                             Ok(())
@@ -70,7 +70,7 @@ impl Engine {
                         next = next.min(now.plus(Span::MINUTE));
                     }
                 }
-                for (place, opened) in openings.all().await {
+                for (place, opened) in openings.all(|| shared.gauges.turned()).await {
                     if let Err(detail) = opened {
                         warn!(policy = names[place], detail, "could not be started; tried again within a minute");
                         next = next.min(now.plus(Span::MINUTE));
@@ -109,6 +109,8 @@ async fn outbox(shared: Arc<Shared>) {
     let for_channels = Arc::clone(&shared);
     let clock = Arc::new(Hand(Arc::clone(&shared)));
     let courier = Courier::new(Arc::clone(&shared.ledger), clock, move || for_channels.channels(), shared.environment());
+    let for_standing = Arc::clone(&shared);
+    let courier = courier.asking(move |message| for_standing.stands(message));
     while !shared.stopping() {
         let next = match courier.deliver().await {
             Ok(next) => next,
@@ -117,6 +119,7 @@ async fn outbox(shared: Arc<Shared>) {
                 shared.clock.now().plus(Span::seconds(10))
             }
         };
+        shared.gauges.tell_troubles(courier.troubles());
         tokio::select! {
             () = shared.clock.sleep_until(next) => {}
             () = shared.alerts() => {}
@@ -131,42 +134,6 @@ struct Hand(Arc<Shared>);
 impl Clock for Hand {
     fn now(&self) -> Stamp {
         self.0.clock.now()
-    }
-}
-
-/// Tells when the wall clock has stepped against the boot clock, and thaws when it is sane again or confirmed. The freeze itself is seen
-/// at every use, by [`Shared::frozen`].
-async fn sanity(shared: Arc<Shared>) {
-    while !shared.stopping() {
-        tokio::select! {
-            () = shared.clock.sleep_until(shared.clock.now().plus(Span::seconds(30))) => {}
-            () = shared.shutdown.cancelled() => return,
-        }
-        let step = shared.clock_step();
-        let told = shared.freeze_told();
-        if step.abs() > STEP && !told {
-            warn!(
-                seconds = step / 1_000,
-                "the clock has stepped: nothing starts and no key is ended until it is confirmed or sane again"
-            );
-            let now = shared.clock.now();
-            let frozen = alert::clock_frozen(&shared.environment(), step, now);
-            let row = alert_row(&frozen.message, &[], &shared.channels(), now);
-            match shared.ledger.commit(Commit { alerts: vec![row], ..Commit::default() }).await {
-                Ok(()) => shared.freeze(true),
-                Err(error) => warn!(%error, "the alert about the clock could not be kept; it is made again"),
-            }
-            shared.alerts_waiting();
-        } else if told && step.abs() <= STEP {
-            info!("the clock is sane again");
-            shared.freeze(false);
-        } else if told && shared.take_thaw() {
-            shared.clock_is_sane();
-            shared.freeze(false);
-        } else if !told {
-            // Slow drift (NTP slewing) moves the mark along.
-            shared.clock_is_sane();
-        }
     }
 }
 

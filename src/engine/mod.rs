@@ -3,12 +3,14 @@
 mod answer;
 mod calling;
 mod calls;
-mod cut;
 pub mod check;
 pub mod clock;
+mod credential;
+mod cut;
 mod effects;
 mod emergency;
 mod gate;
+mod gauges;
 mod housekeeping;
 mod ids;
 mod keeper;
@@ -18,13 +20,17 @@ mod plugins;
 mod policies;
 mod report;
 mod run;
+mod sanity;
 mod shared;
 mod snapshot;
+mod standing;
 mod states;
 mod status;
 mod step;
 mod story;
+mod submit;
 mod survey;
+mod suspend;
 mod targets;
 pub mod times;
 mod values;
@@ -42,6 +48,7 @@ use tracing::{error, info};
 
 pub use clock::{EngineClock, WallClock};
 pub use emergency::{EmergencyTaken, Run};
+pub use gauges::Totals;
 pub use keeper::References;
 pub use orders::{OrderRefused, Started};
 pub use plugins::Workshop;
@@ -50,6 +57,8 @@ use run::{Ordered, Runner};
 use shared::Shared;
 use snapshot::{Record, Snapshot};
 pub use status::{HeldStatus, PolicyStatus, Selector};
+pub use submit::{LONGEST_VALUE, Submission, check_value};
+pub use suspend::{Suspended, check_until};
 
 use crate::alert::{Channel, Channels};
 use crate::catalog::Catalog;
@@ -141,6 +150,7 @@ impl Engine {
     async fn load(&self, config: &Config, only: Option<&[String]>) -> Result<(), String> {
         let shared = &self.shared;
         let loaded = shared.ledger.load().await.map_err(|error| error.to_string())?;
+        sanity::recall(shared, &loaded.notes).await?;
         for key in loaded.keys {
             shared.know_key(&key.policy, key.fingerprint);
         }
@@ -290,6 +300,7 @@ impl Engine {
         };
         shared.ledger.commit(commit).await.map_err(|error| error.to_string())?;
         shared.put_policy_state(name, state);
+        shared.gauges.started();
         // A row that was just inserted has revision 1.
         self.drive(id.clone(), 1, record, snapshot, false).await?;
         info!(policy = name, rotation = id, actor, "rotation started");

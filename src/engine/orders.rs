@@ -6,13 +6,13 @@ use cutover_api::Stamp;
 use cutover_ledger::{Commit, HistoryEntry};
 use cutover_machine::event::Order;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::{Engine, Opening};
 use super::run::Ordered;
-use super::story::KnownKey;
 use super::status::Selector;
+use super::story::KnownKey;
+use super::{Engine, Opening};
 
 /// One rotation that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,12 +51,13 @@ impl Openings {
         }));
     }
 
-    /// Waits for all of them.
-    pub(super) async fn all(self) -> Vec<(usize, Result<String, String>)> {
+    /// Waits for all of them; `turned` is told of each.
+    pub(super) async fn all(self, turned: impl Fn()) -> Vec<(usize, Result<String, String>)> {
         let mut all = Vec::with_capacity(self.tasks.len());
         for task in self.tasks {
             // One that ended by itself has told so, and whether it is open the ledger knows.
             all.extend(task.await.ok());
+            turned();
         }
         all
     }
@@ -96,7 +97,7 @@ impl Engine {
             openings.begin(self, started.len(), &policy, opening);
             started.push(Started { policy, rotation: None, refused: None });
         }
-        for (place, opened) in openings.all().await {
+        for (place, opened) in openings.all(|| {}).await {
             match opened {
                 Ok(id) => started[place].rotation = Some(id),
                 Err(detail) => started[place].refused = Some(detail),
@@ -128,30 +129,45 @@ impl Engine {
         reason: Option<&str>,
     ) -> Result<String, OrderRefused> {
         let refuse = |reason: String| OrderRefused { reason };
+        let (open, inbox) = self.addressed(policy, rotation)?;
         let config = self.shared.config();
-        if !config.policies.contains_key(policy) && self.shared.policy_state(policy).is_none() {
-            return Err(refuse(format!("there is no policy {policy}")));
-        }
-        let Some(inbox) = self.shared.inbox(policy) else {
-            return Err(refuse(format!("policy {policy} has no rotation under way")));
-        };
-        let open = self.open_rotation_of(policy).unwrap_or_default();
-        if let Some(meant) = rotation
-            && meant != open
-        {
-            return Err(refuse(format!("rotation {meant} is not the one under way: that is {open}")));
-        }
         let plan = match (&order, config.policies.get(policy)) {
             (Order::Resume, Some(policy)) => self.snapshot(&config, policy).ok().map(Box::new),
             _ => None,
         };
         let (reply, answer) = oneshot::channel();
         let reason = reason.map(ToOwned::to_owned);
-        let ordered = Ordered { order, actor: actor.to_owned(), reason, plan, adopt: false, emergency: None, reply };
+        let ordered =
+            Ordered { order, actor: actor.to_owned(), reason, plan, adopt: false, emergency: None, value: None, reply };
         let gone = || refuse(format!("rotation {open} has just ended"));
         inbox.send(ordered).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?.map_err(refuse)?;
         Ok(open)
+    }
+
+    /// The rotation of a policy that an order is for, and where it takes orders. `rotation`: the id the person means.
+    ///
+    /// # Errors
+    /// There is none, or it is another.
+    pub(super) fn addressed(
+        &self,
+        policy: &str,
+        rotation: Option<&str>,
+    ) -> Result<(String, mpsc::Sender<Ordered>), OrderRefused> {
+        let refuse = |reason: String| Err(OrderRefused { reason });
+        if !self.shared.config().policies.contains_key(policy) && self.shared.policy_state(policy).is_none() {
+            return refuse(format!("there is no policy {policy}"));
+        }
+        let Some(inbox) = self.shared.inbox(policy) else {
+            return refuse(format!("policy {policy} has no rotation under way"));
+        };
+        let open = self.open_rotation_of(policy).unwrap_or_default();
+        if let Some(meant) = rotation
+            && meant != open
+        {
+            return refuse(format!("rotation {meant} is not the one under way: that is {open}"));
+        }
+        Ok((open, inbox))
     }
 
     /// `adopt`: idle, the key that stands in the targets counts as the one in use and as ours (`id` names it at the provider); held for
@@ -186,7 +202,16 @@ impl Engine {
             }
             let (reply, answer) = oneshot::channel();
             let reason = reason.map(ToOwned::to_owned);
-            let ordered = Ordered { order: Order::Resume, actor: actor.to_owned(), reason, plan: None, adopt: true, emergency: None, reply };
+            let ordered = Ordered {
+                order: Order::Resume,
+                actor: actor.to_owned(),
+                reason,
+                plan: None,
+                adopt: true,
+                emergency: None,
+                value: None,
+                reply,
+            };
             let gone = || refuse(format!("rotation {open} has just ended"));
             inbox.send(ordered).await.map_err(|_| gone())?;
             answer.await.map_err(|_| gone())?.map_err(refuse)?;
@@ -240,16 +265,6 @@ impl Engine {
         shared.put_policy_state(name, state);
         shared.know_key(name, fingerprint);
         Ok(())
-    }
-
-    /// `resume` without a policy: the clock as it is now is right. `false` = it was not frozen.
-    #[must_use]
-    pub fn confirm_clock(&self) -> bool {
-        let frozen = self.shared.frozen();
-        if frozen {
-            self.shared.thaw();
-        }
-        frozen
     }
 
     /// The selected policies, by name.

@@ -21,6 +21,7 @@ pub struct AccountLine {
     /// at once would survey in turn until the first survey is stale, and never mint.
     pub starts: Arc<Semaphore>,
     paused_until: AtomicI64,
+    denied: Mutex<Option<String>>,
 }
 
 impl AccountLine {
@@ -28,6 +29,17 @@ impl AccountLine {
     #[must_use]
     pub fn paused_until(&self) -> Stamp {
         Stamp(self.paused_until.load(Ordering::SeqCst))
+    }
+
+    /// A call that nothing waits for was refused for the credential.
+    pub fn deny(&self, detail: String) {
+        *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = Some(detail);
+    }
+
+    /// Such a refusal since this was last asked.
+    #[must_use]
+    pub fn take_denied(&self) -> Option<String> {
+        self.denied.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The provider asked to wait: every rotation of this account does.
@@ -112,6 +124,7 @@ impl Workshop {
             limit: Arc::new(Semaphore::new(limit)),
             starts: Arc::new(Semaphore::new(limit.saturating_mul(STARTS))),
             paused_until: AtomicI64::new(0),
+            denied: Mutex::default(),
         });
         accounts.insert(key, Arc::clone(&line));
         Ok(line)

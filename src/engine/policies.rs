@@ -4,10 +4,12 @@ use cutover_api::Stamp;
 use cutover_config::{Config, Policy};
 use cutover_ledger::{Commit, HistoryEntry};
 use cutover_schedule::{Due as Date, Timetable};
+use jiff::{Timestamp, Zoned};
 
 use super::shared::Shared;
 use super::snapshot::PolicyState;
 use super::story::alert_row;
+use super::suspend::Suspension;
 use super::times::{rfc3339, stamp, timestamp};
 use crate::alert;
 
@@ -24,6 +26,16 @@ fn pair(date: Date) -> (Stamp, Stamp) {
     (stamp(date.nominal), stamp(date.at))
 }
 
+/// The next dates of a policy, in its zone: the one that is due next first.
+#[must_use]
+pub fn next_dates(policy: &Policy, state: &PolicyState, limit: usize) -> Vec<Zoned> {
+    let Some(due) = state.due.map(date) else { return Vec::new() };
+    let first = due.at.to_zoned(policy.schedule.timezone().clone());
+    let later = timetable(policy, state).upcoming(due.nominal, Timestamp::MAX, limit);
+    let later = later.into_iter().filter(|planned| planned.due.at > due.at).map(|planned| planned.local);
+    std::iter::once(first).chain(later).take(limit).collect()
+}
+
 /// A policy that is loaded for the first time: nothing that lies before now counts.
 fn fresh(policy: &Policy, now: Stamp) -> PolicyState {
     let mut state = PolicyState {
@@ -38,6 +50,7 @@ fn fresh(policy: &Policy, now: Stamp) -> PolicyState {
         rotation: None,
         rotated_at: None,
         overdue_told: None,
+        suspended: None,
     };
     state.due = timetable(policy, &state).first_due().map(pair);
     state
@@ -138,15 +151,21 @@ pub enum Call {
     Start,
     /// It was missed: it runs at the new time instead, and that is told.
     Missed(Box<PolicyState>),
+    /// It has come while the policy is suspended: told once, and overdue afterwards.
+    PutOff,
 }
 
 /// The policies that are due, and when the next one is.
 pub fn due(shared: &Shared, config: &Config, now: Stamp) -> (Vec<(String, Call)>, Stamp) {
-    let (names, next) = shared.dates(now);
-    let call = |name: &str| {
+    let (names, mut next) = shared.dates(now);
+    let mut call = |name: &str| {
         let policy = config.policies.get(name)?;
         let state = shared.policy_state(name).filter(|_| !shared.is_under_way(name))?;
         let at = state.due?;
+        if let Some(suspension) = state.suspension(now) {
+            next = next.min(suspension.until);
+            return (suspension.told != Some(at.0)).then_some(Call::PutOff);
+        }
         let dates = timetable(policy, &state);
         if dates.missed(date(at), timestamp(now)) && state.overdue_told != Some(at.0) {
             let caught = dates.catch_up(date(at), timestamp(now)).map(pair);
@@ -154,8 +173,8 @@ pub fn due(shared: &Shared, config: &Config, now: Stamp) -> (Vec<(String, Call)>
         }
         Some(Call::Start)
     };
-    let calls = names.iter().filter_map(|name| Some((name.to_string(), call(name)?)));
-    (calls.collect(), next)
+    let calls = names.iter().filter_map(|name| Some((name.to_string(), call(name)?))).collect();
+    (calls, next)
 }
 
 /// Tells that a date was missed, and moves it; both in one commit.
@@ -176,6 +195,35 @@ pub async fn missed(shared: &Shared, policy: &Policy, state: PolicyState, was: O
     let facts = serde_json::json!({ "was_due": rfc3339(was_due), "runs_at": rfc3339(will) });
     commit.history.push(entry(now, &policy.name, "overdue", &facts));
     commit.policies.push(shared.policy_write(&policy.name, &state));
+    shared.ledger.commit(commit).await.map_err(|error| error.to_string())?;
+    shared.put_policy_state(&policy.name, state);
+    shared.alerts_waiting();
+    Ok(())
+}
+
+/// Tells that a date has come while its policy is suspended. The date stays due: when the suspension is over it is overdue.
+///
+/// # Errors
+/// The ledger did not take it.
+pub async fn put_off(shared: &Shared, policy: &Policy) -> Result<(), String> {
+    let _one = shared.policy_turn(&policy.name).await;
+    let now = shared.clock.now();
+    let Some(mut state) = shared.policy_state(&policy.name) else { return Ok(()) };
+    let (Some(due), Some(suspension)) = (state.due, state.suspension(now).cloned()) else { return Ok(()) };
+    let will =
+        timetable(policy, &state).catch_up(date(due), timestamp(suspension.until)).map_or(suspension.until, |at| stamp(at.at));
+    let ends = (suspension.until, suspension.by.as_str());
+    let told = alert::overdue_suspended(&shared.environment(), &policy.name, due.1, ends, will, now);
+    let facts = serde_json::json!({
+        "was_due": rfc3339(due.1), "suspended_until": rfc3339(suspension.until), "runs_at": rfc3339(will),
+    });
+    state.suspended = Some(Suspension { told: Some(due.0), ..suspension.clone() });
+    let commit = Commit {
+        alerts: vec![alert_row(&told.message, &policy.notify, &shared.channels(), now)],
+        history: vec![entry(now, &policy.name, "put-off", &facts)],
+        policies: vec![shared.policy_write(&policy.name, &state)],
+        ..Commit::default()
+    };
     shared.ledger.commit(commit).await.map_err(|error| error.to_string())?;
     shared.put_policy_state(&policy.name, state);
     shared.alerts_waiting();

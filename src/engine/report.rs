@@ -103,6 +103,11 @@ impl Engine {
             Due::Ask(Question::ConfirmRetire, _) => Some(format!(
                 "end the keys above by hand at the provider, then: cutover confirm {name} --retire --rotation {rotation}"
             )),
+            Due::Ask(Question::Submit, _) => Some(with_matter(&about, |matter| {
+                let way = ways(matter).into_iter().find(|way| way.command.starts_with("cutover submit "));
+                let way = way.map(|way| format!(", then: {}", way.command)).unwrap_or_default();
+                format!("make the new key by hand{way}. {}", matter.ask)
+            })),
             _ => None,
         }
     }
@@ -137,7 +142,10 @@ impl Engine {
             self.shared.with_emergencies(|runs| {
                 let Some(part) = runs.get_mut(id).and_then(|run| run.parts.get_mut(name)) else { return };
                 if again {
-                    *part = Part { waits: Some(String::from("the key that was staged before is replaced next")), ..Part::default() };
+                    *part = Part {
+                        waits: Some(String::from("the key that was staged before is replaced next")),
+                        ..Part::default()
+                    };
                 } else {
                     part.said = Some(said);
                 }
@@ -241,7 +249,7 @@ fn key_report(cut: &Cut, policy: &str, rotation: &str, record: &Record, snapshot
     if cut.by_word {
         return report(KeyStands::Dead, String::from("a person says that it is ended"), None);
     }
-    if cut.is_left() {
+    if cut.is_left() && !by_clock {
         let why = if cut.ours {
             "nobody can name it: look through the provider's list for a key of that time"
         } else {
@@ -251,7 +259,13 @@ fn key_report(cut: &Cut, policy: &str, rotation: &str, record: &Record, snapshot
     }
     if cut.can_be_ended(plan) {
         return match (&cut.failed, cut.ended_at) {
-            (Some(failed), _) => report(KeyStands::Failing, format!("not ended so far, tried again: {failed}"), cut.key.expires_at),
+            (Some(failed), Some(_)) => {
+                let seen = format!("its end is confirmed, and that it is dead could not be seen so far: {failed}");
+                report(KeyStands::Cutting, seen, None)
+            }
+            (Some(failed), None) => {
+                report(KeyStands::Failing, format!("not ended so far, tried again: {failed}"), cut.key.expires_at)
+            }
             (None, Some(_)) => {
                 report(KeyStands::Cutting, String::from("its end is confirmed; that it is dead is not seen yet"), None)
             }
@@ -275,5 +289,6 @@ const fn proof_in_words(proof: Proof) -> &'static str {
         Proof::Revoked => "the provider confirmed its end",
         Proof::Expired => "past its end by the provider's clock",
         Proof::AtMint => "ended by the provider when the new key was made",
+        Proof::Said => "a person said that they have ended it",
     }
 }

@@ -11,7 +11,7 @@ use tracing::warn;
 use super::effects::{Landed, Learn};
 use super::plugins::Plugins;
 use super::shared::Shared;
-use super::snapshot::{Record, Snapshot};
+use super::snapshot::{Record, Snapshot, TargetTable};
 use super::values::Values;
 
 /// A person's order to one rotation.
@@ -28,6 +28,8 @@ pub struct Ordered {
     pub adopt: bool,
     /// For an emergency: which order, and the keys of its cut set as the ledger knows them.
     pub emergency: Option<(String, Vec<cutover_api::KeyRecord>)>,
+    /// The value that `submit` hands in.
+    pub value: Option<cutover_api::Secret>,
     /// Taken, or refused with the reason.
     pub reply: oneshot::Sender<Result<(), String>>,
 }
@@ -60,6 +62,8 @@ pub struct Runner {
     pub(super) inbox: mpsc::Receiver<Ordered>,
     pub(super) actor: String,
     pub(super) parked: Option<Ordered>,
+    /// The credential that the last call to the provider was made with.
+    pub(super) credential: Option<String>,
 }
 
 impl Runner {
@@ -91,6 +95,7 @@ impl Runner {
             values: Arc::new(Values::default()),
             inbox,
             parked: None,
+            credential: None,
         })
     }
 
@@ -149,7 +154,10 @@ impl Runner {
                 Due::Rest => return Stop::Closed,
                 Due::Tell => self.step(Event::Woke.into()).await,
                 Due::Call(effect) => self.call(effect).await,
-                Due::Sleep(until) | Due::Ask(_, until) => self.wait(until).await,
+                Due::Sleep(until) | Due::Ask(_, until) => match self.renewed().await {
+                    true => self.step(Event::Renewed.into()).await,
+                    false => self.wait(self.next_look(until)).await,
+                },
             };
             if let Err(stop) = result {
                 return stop;
@@ -188,7 +196,11 @@ impl Runner {
             }
             return Ok(());
         }
-        let Ordered { order, actor, reason, plan, adopt, emergency, reply } = ordered;
+        let Ordered { order, actor, reason, plan, adopt, emergency, value, reply } = ordered;
+        let handed = match &order {
+            Order::Submit(handed) => Some(handed.clone()),
+            _ => None,
+        };
         let event = Event::Ordered(order);
         let step = match cutover_machine::decide(event.clone(), &self.record.machine, &self.snapshot.plan, self.now()) {
             Ok(step) => step,
@@ -197,6 +209,15 @@ impl Runner {
                 return Ok(());
             }
         };
+        let refused = match (&plan, &handed) {
+            (Some(plan), _) => self.refuses_plan(plan),
+            (_, Some(handed)) => self.refuses_value(handed, value.as_ref()).await,
+            _ => None,
+        };
+        if let Some(refused) = refused {
+            let _ = reply.send(Err(refused));
+            return Ok(());
+        }
         if let Some(plan) = plan {
             self.replan(*plan);
         }
@@ -210,6 +231,9 @@ impl Runner {
             None => Landed::from(event),
         };
         landed.learn.push(Learn::Reason(reason));
+        if let (Some(handed), Some(value)) = (&handed, value) {
+            self.hand_in(&mut landed, handed, value);
+        }
         if adopt {
             let recorded = self.performer_job(|performer| Box::pin(async move { performer.targets().recorded().await })).await;
             landed.learn.push(Learn::Recorded(recorded));
@@ -220,21 +244,26 @@ impl Runner {
         result
     }
 
+    /// With a layout written, the places it was written to are what the rotation is about: others would be left with a key that dies.
+    fn refuses_plan(&self, now: &Snapshot) -> Option<String> {
+        let places = |snapshot: &Snapshot| snapshot.targets.iter().map(TargetTable::name).collect::<Vec<_>>();
+        let (began, loaded) = (places(&self.snapshot), places(now));
+        (self.record.machine.leg.is_some() && began != loaded).then(|| {
+            format!(
+                "the configuration loaded now names other targets ({}) than this rotation has written ({}): put them back until it is \
+                 closed, then change them; nothing was changed",
+                loaded.join(", "),
+                began.join(", ")
+            )
+        })
+    }
+
     /// `resume`: targets, redeploy, verify and alert of the configuration loaded now; the provider stays as it was planned.
     fn replan(&mut self, now: Snapshot) {
         let mut snapshot = (*self.snapshot).clone();
-        let same_targets = snapshot.targets.len() == now.targets.len();
-        if !same_targets && self.record.machine.leg.is_some() {
-            warn!(
-                policy = self.policy,
-                rotation = self.id,
-                "the targets are others now: the rotation goes on with those it began with"
-            );
-        } else {
-            snapshot.targets = now.targets;
-            snapshot.plan.targets = now.plan.targets;
-            snapshot.stores = now.stores;
-        }
+        snapshot.targets = now.targets;
+        snapshot.plan.targets = now.plan.targets;
+        snapshot.stores = now.stores;
         let same_verifies = snapshot.plan.verifies.len() == now.plan.verifies.len();
         if same_verifies || self.record.machine.leg.is_none() {
             snapshot.verifies = now.verifies;

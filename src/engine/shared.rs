@@ -1,7 +1,7 @@
 //! What every rotation shares: configuration, ledger, clock, channels, what is known of the policies.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use cutover_api::{Clock, Stamp};
@@ -14,15 +14,14 @@ use tokio_util::sync::CancellationToken;
 use super::clock::EngineClock;
 use super::emergency::Run;
 use super::gate::Gate;
+use super::gauges::Gauges;
 use super::plugins::Workshop;
 use super::run::Ordered;
+use super::sanity::Mark;
 use super::snapshot::{PolicyState, Record, Snapshot};
 use super::states::{Policies, Turn, Turns};
 use super::times::{stamp, timestamp};
 use crate::alert::Channels;
-
-/// A step of the clock that is more than this against the boot clock freezes what starts and what ends keys, in milliseconds.
-pub const STEP: i64 = 5 * 60 * 1_000;
 
 /// A rotation as others see it.
 #[derive(Clone)]
@@ -50,6 +49,10 @@ pub struct Shared {
     pub starts: Arc<Semaphore>,
     /// Equal hooks.
     pub gate: Gate,
+    /// What monitoring asks for.
+    pub gauges: Gauges,
+    /// When it was made.
+    pub started_at: Stamp,
     /// The daemon ends.
     pub shutdown: CancellationToken,
     policies: Mutex<Policies>,
@@ -59,9 +62,9 @@ pub struct Shared {
     names: Mutex<BTreeMap<String, String>>,
     stuck: Mutex<BTreeMap<String, String>>,
     turns: Turns,
-    sane: AtomicI64,
-    frozen: AtomicBool,
+    mark: Mutex<(Mark, Option<Stamp>)>,
     thaw: AtomicBool,
+    confirmed: Notify,
     wake: Notify,
     ordered: Notify,
     emergencies: Mutex<BTreeMap<String, Run>>,
@@ -84,7 +87,8 @@ impl Shared {
         ledger: Arc<dyn Ledger>,
         clock: Arc<dyn EngineClock>,
     ) -> Self {
-        let sane = AtomicI64::new(clock.now().0.saturating_sub(clock.boot().0));
+        let mark = Mutex::new((Mark::sane(clock.as_ref()), None));
+        let started_at = clock.now();
         Self {
             in_flight: Semaphore::new(config.daemon.max_in_flight.max(1)),
             starts: Arc::new(Semaphore::new(config.daemon.max_in_flight.max(1))),
@@ -94,6 +98,8 @@ impl Shared {
             ledger,
             clock,
             gate: Gate::default(),
+            gauges: Gauges::default(),
+            started_at,
             shutdown: CancellationToken::new(),
             policies: Mutex::default(),
             known: Mutex::default(),
@@ -102,9 +108,9 @@ impl Shared {
             names: Mutex::default(),
             stuck: Mutex::default(),
             turns: Turns::default(),
-            sane,
-            frozen: AtomicBool::new(false),
+            mark,
             thaw: AtomicBool::new(false),
+            confirmed: Notify::new(),
             wake: Notify::new(),
             ordered: Notify::new(),
             emergencies: Mutex::default(),
@@ -168,41 +174,47 @@ impl Shared {
     /// The clock has stepped and nobody has confirmed it.
     #[must_use]
     pub fn frozen(&self) -> bool {
-        self.frozen.load(Ordering::SeqCst) || self.clock_step().abs() > STEP
+        let mark = &lock(&self.mark).0;
+        mark.told_frozen() || !mark.holds(self.clock.as_ref())
     }
 
-    /// How far the wall clock has moved against the boot clock since it was last known to be sane, in milliseconds.
+    /// What is known of the clock.
     #[must_use]
-    pub fn clock_step(&self) -> i64 {
-        let offset = self.clock.now().0.saturating_sub(self.clock.boot().0);
-        offset.saturating_sub(self.sane.load(Ordering::SeqCst))
+    pub fn clock_mark(&self) -> Mark {
+        lock(&self.mark).0.clone()
     }
 
-    /// The clock as it is now is right.
-    pub fn clock_is_sane(&self) {
-        self.sane.store(self.clock.now().0.saturating_sub(self.clock.boot().0), Ordering::SeqCst);
+    /// From now on this is known of the clock.
+    pub fn mark_clock(&self, mark: Mark) {
+        lock(&self.mark).0 = mark;
     }
 
-    /// Whether the freeze was told already.
+    /// When it was last written down.
     #[must_use]
-    pub fn freeze_told(&self) -> bool {
-        self.frozen.load(Ordering::SeqCst)
+    pub fn clock_noted(&self) -> Option<Stamp> {
+        lock(&self.mark).1
     }
 
-    /// Freezes or thaws.
-    pub fn freeze(&self, frozen: bool) {
-        if frozen {
-            // A confirmation from before this step does not count for it.
-            self.thaw.store(false, Ordering::SeqCst);
-        }
-        self.frozen.store(frozen, Ordering::SeqCst);
+    /// It was written down.
+    pub fn clock_was_noted(&self, at: Stamp) {
+        lock(&self.mark).1 = Some(at);
+    }
+
+    /// The clock was frozen or thawed: everything is looked at again.
+    pub fn clock_moved(&self) {
         self.changed.notify_waiters();
         self.wake.notify_one();
+    }
+
+    /// Returns when a person has confirmed the clock.
+    pub async fn confirmed(&self) {
+        self.confirmed.notified().await;
     }
 
     /// A person has confirmed the clock as it is now.
     pub fn thaw(&self) {
         self.thaw.store(true, Ordering::SeqCst);
+        self.confirmed.notify_one();
     }
 
     /// Whether a person has confirmed the clock since the last time this was asked.
@@ -378,6 +390,12 @@ impl Shared {
     #[must_use]
     pub fn view(&self, policy: &str) -> Option<View> {
         lock(&self.views).get(policy).cloned()
+    }
+
+    /// A rotation that is under way or was the last of its policy since the start, whatever the policy is called now.
+    #[must_use]
+    pub fn view_of(&self, rotation: &str) -> Option<View> {
+        lock(&self.views).values().find(|view| view.rotation == rotation).cloned()
     }
 
     /// Where a policy's rotation takes orders.

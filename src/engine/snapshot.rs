@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use cutover_api::{KeyRecord, TargetSpec};
 use cutover_config::{Config, Policy};
-use cutover_machine::state::Key;
 use cutover_machine::plan::{HookPlan, Plan, ProviderFacts, TargetPlan, VerifyPlan};
+use cutover_machine::state::Key;
 use cutover_machine::{Rotation, Span, Stamp};
 use serde::{Deserialize, Serialize};
+
+use super::suspend::Suspension;
 
 /// A plugin's table by kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -194,6 +196,9 @@ pub struct Record {
     pub answers: Vec<String>,
     /// Keys of an emergency's cut set that are neither of the two above.
     pub gone: Vec<KeyRecord>,
+    /// Lifecycle `manual`: what a person is asked to do to make the new key.
+    #[serde(default)]
+    pub ask: Option<String>,
 }
 
 impl Record {
@@ -212,6 +217,7 @@ impl Record {
             recorded: Vec::new(),
             answers: Vec::new(),
             gone: Vec::new(),
+            ask: None,
         }
     }
 
@@ -263,4 +269,7 @@ pub struct PolicyState {
     pub rotated_at: Option<Stamp>,
     /// The date whose lateness was told.
     pub overdue_told: Option<Stamp>,
+    /// No date starts a rotation.
+    #[serde(default)]
+    pub suspended: Option<Suspension>,
 }

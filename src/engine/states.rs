@@ -118,6 +118,7 @@ mod tests {
             rotation: None,
             rotated_at: None,
             overdue_told: None,
+            suspended: None,
         }
     }
 

@@ -6,9 +6,9 @@ use cutover_machine::state::{End, Phase};
 use cutover_machine::{Due, Now, Question, due};
 use serde::{Deserialize, Serialize};
 
-use super::Engine;
 use super::story::{About, with_matter};
 use super::times::rfc3339;
+use super::{Engine, Suspended};
 use crate::alert::{self, Way};
 
 /// Which policies are meant: alternatives within a part, all parts that are given must hold.
@@ -108,6 +108,12 @@ pub struct PolicyStatus {
     pub held: Option<HeldStatus>,
     /// What a person may order now.
     pub ways: Vec<Way>,
+    /// Lifecycle `manual`, while the new key is waited for: what a person does to make it.
+    #[serde(default)]
+    pub ask: Option<String>,
+    /// No date starts a rotation.
+    #[serde(default)]
+    pub suspended: Option<Suspended>,
 }
 
 impl Engine {
@@ -159,6 +165,8 @@ impl Engine {
             at_rest: open.is_none(),
             held: None,
             ways: Vec::new(),
+            ask: None,
+            suspended: self.suspended_of(name),
         };
         if let Some(view) = open {
             let machine = &view.record.machine;
@@ -174,6 +182,7 @@ impl Engine {
                 record: &view.record,
                 at: now,
             };
+            status.ask = view.record.ask.clone().filter(|_| machine.new.is_none());
             status.ways = with_matter(&about, alert::ways);
             status.held = machine.held.as_ref().map(|held| {
                 with_matter(&about, |matter| HeldStatus {
@@ -209,6 +218,10 @@ fn waits_for(machine: &cutover_machine::Rotation, plan: &cutover_machine::Plan, 
         Due::Ask(Question::Held, next) => format!("a person: it is held{}", until(next)),
         Due::Ask(Question::Confirm, next) => format!("a person: `cutover confirm`{}", until(next)),
         Due::Ask(Question::NoEvidence, next) => format!("evidence that the new key is in use{}", until(next)),
+        Due::Ask(Question::Submit, _) => "a person: make the new key by hand, then `cutover submit`".to_owned(),
+        Due::Ask(Question::ConfirmRetire, next) if plan.ended_by_hand() => {
+            format!("a person: end the old key by hand, then `cutover confirm --retire`{}", until(next))
+        }
         Due::Ask(Question::ConfirmRetire, next) => format!("a person: `cutover confirm --retire`{}", until(next)),
         Due::Sleep(next) => match machine.phase {
             Phase::Preflight if window > at => format!("its window, which opens {}", super::times::words(window)),

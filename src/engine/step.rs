@@ -91,6 +91,7 @@ impl Runner {
             self.shared.put_policy_state(&self.policy, state);
         }
         self.shared.learned(&self.policy, &facts);
+        self.shared.gauges.count(&facts);
         if superseded {
             self.open_values().await.map_err(Stop::Ledger)?;
         } else if !seal.is_empty() {

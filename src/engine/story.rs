@@ -176,6 +176,7 @@ pub fn with_matter<T>(about: &About<'_>, tell: impl FnOnce(&Matter<'_>) -> T) ->
         verifies: &verifies,
         old_key: &old_key,
         new_key: &new_key,
+        ask: about.record.ask.as_deref().unwrap_or_default(),
     })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cutover_api::{Clock, KeyRecord, Outcome, Reading, Refusal, Secret, Span, WitnessVars};
+use cutover_api::{Class, Clock, KeyRecord, Outcome, Reading, Refusal, Secret, Span, WitnessVars};
 use cutover_ledger::Ledger;
 use cutover_machine::event::Survey;
 use cutover_machine::plan::{Authority, ListBy};
@@ -11,8 +11,8 @@ use cutover_machine::state::Key;
 
 use super::calls::AccountCall;
 use super::plugins::Plugins;
-use super::snapshot::{Record, Snapshot};
 use super::snapshot::TargetTable;
+use super::snapshot::{Record, Snapshot};
 use super::targets::fingerprints;
 use super::values::{KeyValues, current_fields, own_fields};
 use crate::alert::Channels;
@@ -39,6 +39,15 @@ pub struct Found {
     pub notes: Vec<String>,
 }
 
+/// What stands in a rotation's way.
+#[derive(Debug, Default)]
+pub struct Wrong {
+    /// Every finding, in the order of the checks.
+    pub findings: Vec<String>,
+    /// The account's own credential is dead, or so nearly that it would die on the way.
+    pub denied: bool,
+}
+
 /// What a survey needs.
 pub struct Surveyor<'a> {
     /// The plan.
@@ -61,8 +70,8 @@ impl Surveyor<'_> {
     /// Looks at everything.
     ///
     /// # Errors
-    /// Every finding that stands in the way, in the order of the checks.
-    pub async fn survey(&self) -> Result<Found, Vec<String>> {
+    /// Everything that stands in the way.
+    pub async fn survey(&self) -> Result<Found, Wrong> {
         let mut wrong = Vec::new();
         let (readings, recorded) = self.targets(&mut wrong).await;
         let mut found = self.key_in_use(&readings, &mut wrong);
@@ -70,16 +79,16 @@ impl Surveyor<'_> {
         if let Err(detail) = self.ledger.room().await {
             wrong.push(detail);
         }
-        self.credential(&mut wrong).await;
+        let mut denied = self.credential(&mut wrong).await;
         if wrong.is_empty() {
-            self.provider(&mut found, &mut wrong).await;
+            denied = self.provider(&mut found, &mut wrong).await;
         }
         self.hooks(&mut wrong).await;
         self.witnesses(&found, &mut wrong).await;
         if let Err(detail) = self.channels.greet_one(&self.snapshot.notify).await {
             wrong.push(detail);
         }
-        if wrong.is_empty() { Ok(found) } else { Err(wrong) }
+        if wrong.is_empty() { Ok(found) } else { Err(Wrong { findings: wrong, denied }) }
     }
 
     /// What an emergency needs: which key is in use, and a provider that answers. A store, a hook or a channel that fails does not stop it,
@@ -87,7 +96,7 @@ impl Surveyor<'_> {
     ///
     /// # Errors
     /// What keeps a new key from being made.
-    pub async fn survey_in_emergency(&self) -> Result<Found, Vec<String>> {
+    pub async fn survey_in_emergency(&self) -> Result<Found, Wrong> {
         let mut wrong = Vec::new();
         let mut notes = Vec::new();
         let reads = self.snapshot.targets.iter().map(|target| self.read_soon(target));
@@ -110,7 +119,7 @@ impl Surveyor<'_> {
         if self.plugins.account.provider.replaces_credential() {
             wrong.push(format!("provider {}: its mint replaces the credential it is signed with", self.snapshot.account.name));
         }
-        self.credential(&mut wrong).await;
+        let denied = self.credential(&mut wrong).await;
         if wrong.is_empty() {
             let mut in_the_way = Vec::new();
             self.provider(&mut found, &mut in_the_way).await;
@@ -118,7 +127,7 @@ impl Surveyor<'_> {
             notes.append(&mut in_the_way);
         }
         found.notes.append(&mut notes);
-        if wrong.is_empty() { Ok(found) } else { Err(wrong) }
+        if wrong.is_empty() { Ok(found) } else { Err(Wrong { findings: wrong, denied }) }
     }
 
     async fn read_soon(&self, target: &TargetTable) -> Option<Reading> {
@@ -235,7 +244,7 @@ impl Surveyor<'_> {
         }
         let old = fingerprint.map(|print| Key { id: first.id.clone(), fingerprint: print.0, expires_at: first.expires_at });
         Found {
-            survey: Survey { old, old_is_ours: ours },
+            survey: Survey { old_is_sealed: old.is_some(), old, old_is_ours: ours },
             first,
             values: KeyValues { secret, outputs: parts },
             recorded: Vec::new(),
@@ -244,10 +253,12 @@ impl Surveyor<'_> {
         }
     }
 
-    async fn credential(&self, wrong: &mut Vec<String>) {
-        if self.snapshot.plan.provider.declares.authority == Authority::Own {
-            return;
+    /// Whether the account's credential is dead.
+    async fn credential(&self, wrong: &mut Vec<String>) -> bool {
+        if self.own() {
+            return false;
         }
+        let before = wrong.len();
         match self.plugins.account.provider.credential().await {
             Ok(credential) => {
                 if let Some(expires_at) = credential.expires_at
@@ -261,10 +272,24 @@ impl Surveyor<'_> {
             }
             Err(refusal) => wrong.push(format!("provider {}: {refusal}", self.snapshot.account.name)),
         }
+        wrong.len() > before
     }
 
-    /// The line is open, the key in use is among those listed, and there is room for one more.
-    async fn provider(&self, found: &mut Found, wrong: &mut Vec<String>) {
+    /// The key itself signs: there is no credential.
+    fn own(&self) -> bool {
+        self.snapshot.plan.provider.declares.authority == Authority::Own
+    }
+
+    /// The line is open, the key in use is among those listed, and there is room for one more. Answers whether the credential was refused.
+    async fn provider(&self, found: &mut Found, wrong: &mut Vec<String>) -> bool {
+        match self.line(found, wrong).await {
+            Ok(()) => false,
+            Err(class) => class == Some(Class::Auth) && !self.own(),
+        }
+    }
+
+    /// The class of the refusal that ended the look, where it was one.
+    async fn line(&self, found: &mut Found, wrong: &mut Vec<String>) -> Result<(), Option<Class>> {
         let provider = &self.plugins.account.provider;
         let name = &self.snapshot.account.name;
         if provider.replaces_credential() {
@@ -275,17 +300,16 @@ impl Surveyor<'_> {
         let call = AccountCall::of(self.snapshot, self.record, found.values.secret.as_ref());
         match provider.prepare(call.call()).await {
             Outcome::Done(()) => {}
-            Outcome::Refused(refusal) => return wrong.push(format!("provider {name}: {refusal}")),
-            Outcome::Unknown(cause) => return wrong.push(format!("provider {name}: {cause}")),
+            other => return Err(not_answered(name, other, wrong)),
         }
         let facts = &self.snapshot.plan.provider;
         if facts.declares.list == ListBy::None || !facts.verbs.list {
-            return self.mint_needs(found, wrong);
+            self.mint_needs(found, wrong);
+            return Ok(());
         }
         let listing = match provider.list(call.call()).await {
             Outcome::Done(listing) => listing,
-            Outcome::Refused(refusal) => return wrong.push(format!("provider {name}: {refusal}")),
-            Outcome::Unknown(cause) => return wrong.push(format!("provider {name}: {cause}")),
+            other => return Err(not_answered(name, other, wrong)),
         };
         self.row_of_old(found, &listing.rows, wrong);
         let now = self.clock.now();
@@ -301,6 +325,7 @@ impl Surveyor<'_> {
         }
         found.baseline = Some(listing.rows.iter().filter_map(|row| row.id.clone()).collect());
         self.mint_needs(found, wrong);
+        Ok(())
     }
 
     /// The mint can be written out: what its request says of the key in use is known.
@@ -375,15 +400,28 @@ impl Surveyor<'_> {
             let Some(witness) = witness else { continue };
             let told: Result<(), String> = match witness.look(&vars).await {
                 Outcome::Done(_) => Ok(()),
-                Outcome::Refused(Refusal { class: cutover_api::Class::Gone, .. }) => {
-                    Err(String::from("gone: there is no such address"))
-                }
+                Outcome::Refused(Refusal { class: Class::Gone, .. }) => Err(String::from("gone: there is no such address")),
                 Outcome::Refused(refusal) => Err(refusal.to_string()),
                 Outcome::Unknown(cause) => Err(cause.to_string()),
             };
             if let Err(detail) = told {
                 wrong.push(format!("verify {} does not answer: {detail}", place + 1));
             }
+        }
+    }
+}
+
+/// A finding about a call to the provider that did not do; its class, where it was refused.
+fn not_answered<T>(name: &str, outcome: Outcome<T>, wrong: &mut Vec<String>) -> Option<Class> {
+    match outcome {
+        Outcome::Done(_) => None,
+        Outcome::Refused(refusal) => {
+            wrong.push(format!("provider {name}: {refusal}"));
+            Some(refusal.class)
+        }
+        Outcome::Unknown(cause) => {
+            wrong.push(format!("provider {name}: {cause}"));
+            None
         }
     }
 }

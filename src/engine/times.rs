@@ -34,3 +34,9 @@ pub fn year(at: Stamp, zone: &str) -> i16 {
     let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
     timestamp(at).to_zoned(zone).year()
 }
+
+/// A point in time as RFC 3339 tells it.
+#[must_use]
+pub fn parsed(text: &str) -> Option<Stamp> {
+    text.parse::<Timestamp>().ok().map(stamp)
+}

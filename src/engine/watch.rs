@@ -1,8 +1,8 @@
 //! One poll: the targets, the witnesses that are due, the last uses.
 
-use cutover_api::{Class, KeyRecord, LastUse, Outcome, Secret, Sighting, Stamp, WitnessVars};
+use cutover_api::{Class, KeyRecord, LastUse, Outcome, Refusal, Secret, Sighting, Stamp, WitnessVars};
 use cutover_machine::event::{Event, Sight, Use, Uses, Watched};
-use cutover_machine::plan::NullUse;
+use cutover_machine::plan::{Authority, NullUse};
 
 use tracing::warn;
 
@@ -63,7 +63,7 @@ impl Performer<'_> {
         let began = self.clock.now();
         let listing = match self.plugins.account.provider.list(account.call()).await {
             Outcome::Done(listing) => listing,
-            Outcome::Refused(refusal) => return self.untold(&refusal.to_string()),
+            Outcome::Refused(refusal) => return self.refused(&refusal),
             Outcome::Unknown(cause) => return self.untold(&cause.to_string()),
         };
         *skew = self.skew(began, listing.provider_now).or(*skew);
@@ -90,9 +90,17 @@ impl Performer<'_> {
                 Some(self.told(at, from, *skew))
             }
             Outcome::Refused(refusal) if refusal.class == Class::Gone => Some(Use::Unknown),
-            Outcome::Refused(refusal) => self.untold(&refusal.to_string()),
+            Outcome::Refused(refusal) => self.refused(&refusal),
             Outcome::Unknown(cause) => self.untold(&cause.to_string()),
         }
+    }
+
+    /// The poll goes on without the answer; that the credential is dead must be told all the same.
+    fn refused<T>(&self, refusal: &Refusal) -> Option<T> {
+        if refusal.class == Class::Auth && self.snapshot.plan.provider.declares.authority == Authority::Separate {
+            self.plugins.account.deny(refusal.to_string());
+        }
+        self.untold(&refusal.to_string())
     }
 
     fn untold<T>(&self, detail: &str) -> Option<T> {

@@ -210,6 +210,12 @@ pub struct HistoryQuery {
     pub policies: Vec<String>,
     /// Only this rotation.
     pub rotation: Option<String>,
+    /// Only these kinds; empty = all.
+    pub kinds: Vec<String>,
+    /// Only what happened at this time or later.
+    pub since: Option<Stamp>,
+    /// Only entries with a higher number: what came after one that was seen already.
+    pub after: u64,
     /// At most so many; 0 = all.
     pub limit: usize,
 }

@@ -38,7 +38,7 @@ use self::open::Opening;
 use self::read::Reading;
 use self::writer::{Shared, Waiting, Work};
 use crate::seal::{Keyring, SealKeys};
-use crate::{KeyRow, Commit, CommitError, DeliveryRow, HistoryQuery, HistoryRow, Ledger, Loaded, OpenError, RotationRow};
+use crate::{Commit, CommitError, DeliveryRow, HistoryQuery, HistoryRow, KeyRow, Ledger, Loaded, OpenError, RotationRow};
 
 /// A ledger in one SQLite file. Close it with [`SqliteLedger::close`]; dropped, it closes by itself a little later.
 pub struct SqliteLedger {

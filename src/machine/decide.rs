@@ -10,7 +10,7 @@ use crate::doubt::{Look, look};
 use crate::due::{DAILY, Due, Now, due, grace_counts, question, stands_still, waiting};
 use crate::emergency::LONGEST_WAIT;
 use crate::event::{Class, Effect, Event, Fact, Illegal, Refused, Step};
-use crate::plan::{Lifecycle, Plan};
+use crate::plan::{Authority, Lifecycle, Plan};
 use crate::state::{Call, Doubt, End, FORMAT, Grace, Held, Leg, MintIntent, Phase, Proof, Rotation, Why};
 use crate::time::{Span, Stamp};
 
@@ -35,6 +35,8 @@ pub fn decide(event: Event, rotation: &Rotation, plan: &Plan, now: Now) -> Resul
         Event::Intended { effect, deadline } => work.intended(effect, deadline)?,
         Event::Guarded(holdings) => work.guarded(&holdings)?,
         Event::Surveyed(result) => work.surveyed(result)?,
+        Event::Denied(detail) => work.denied_survey(detail)?,
+        Event::Renewed => work.renewed()?,
         Event::Replied(answer) => work.replied(answer)?,
         Event::Read(answer) => work.read(answer)?,
         Event::Found(answer) => work.found(answer)?,
@@ -55,6 +57,12 @@ pub fn decide(event: Event, rotation: &Rotation, plan: &Plan, now: Now) -> Resul
         Event::Ordered(order) => work.ordered(&order)?,
     }
     Ok(Step { next: work.next, facts: work.facts })
+}
+
+impl core::fmt::Display for Illegal {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "not in phase {}: {}", self.phase.label(), self.reason)
+    }
 }
 
 /// The step being worked out.
@@ -221,7 +229,9 @@ impl<'a> Work<'a> {
                     let key = crate::state::Key { id: Some(id), fingerprint: String::new(), expires_at: None };
                     self.gather(&[crate::emergency::Cut::new(key, false)]);
                 }
-                self.tell(Fact::DoubtSettled { how: String::from("by the emergency's order: the lost key is to be cut off too") });
+                self.tell(Fact::DoubtSettled {
+                    how: String::from("by the emergency's order: the lost key is to be cut off too"),
+                });
                 self.mint_again(true);
             }
             Look::Hold(why) => self.hold(why),
@@ -329,11 +339,7 @@ impl<'a> Work<'a> {
     pub(crate) fn stage(&mut self) {
         self.recovered();
         let beside = self.next.old.is_some() && !self.next.old_dead() && !self.next.cuts_first();
-        let layout = if beside && self.plan.settles() {
-            crate::state::Layout::During
-        } else {
-            crate::state::Layout::Settled
-        };
+        let layout = if beside && self.plan.settles() { crate::state::Layout::During } else { crate::state::Layout::Settled };
         self.begin_leg(layout, Phase::Stage);
     }
 
@@ -351,6 +357,34 @@ impl<'a> Work<'a> {
     pub(crate) fn refused_again(&mut self, before: u32, refused: &Refused, why: Why) {
         if self.again(before, refused.retry_after, false) >= TRIES || refused.class == Class::Scope {
             self.hold(why);
+        }
+    }
+
+    /// The same for a call with the account's credential: where that is not accepted everything waits for another one, and a person is
+    /// told at once.
+    pub(crate) fn account_refused(&mut self, before: u32, refused: &Refused, why: Why) {
+        if self.is_denied(refused) {
+            self.again(before, refused.retry_after, false);
+            self.hold(Why::Credential(refused.detail.clone()));
+        } else {
+            self.refused_again(before, refused, why);
+        }
+    }
+
+    /// The account's own credential was not accepted.
+    pub(crate) fn is_denied(&self, refused: &Refused) -> bool {
+        refused.class == Class::Auth && self.plan.provider.declares.authority == Authority::Separate
+    }
+
+    /// Another credential is there: what waits for one is tried now.
+    fn renewed(&mut self) -> Result<(), Illegal> {
+        let waits = matches!(self.next.held.as_ref().map(|held| &held.why), Some(Why::Credential(_)));
+        match &mut self.next.call {
+            Call::Ready { not_before, .. } if waits => {
+                *not_before = self.now.at;
+                Ok(())
+            }
+            _ => Err(self.illegal("nothing waits for a credential")),
         }
     }
 

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::doubt::{Look, look};
 use crate::emergency::{CutDue, cut_due};
 use crate::event::Effect;
-use crate::plan::{Plan, VerifyKind};
+use crate::manual;
+use crate::plan::{Lifecycle, Plan, VerifyKind};
 use crate::state::{Call, Leg, Phase, Rotation, Why};
 use crate::time::{Span, Stamp};
 
@@ -64,10 +65,12 @@ pub enum Question {
     ConfirmRetire,
     /// Why is there no evidence, a day after the last redeploy?
     NoEvidence,
+    /// `submit`: make the new key by hand and hand it in.
+    Submit,
 }
 
 /// While a survey is younger than this, the mint may follow it.
-const SURVEY_HOLDS: Span = Span::minutes(2);
+pub(crate) const SURVEY_HOLDS: Span = Span::minutes(2);
 /// How often the targets are looked at while only the provider's clock is waited for.
 const IDLE_LOOK: Span = Span::HOUR;
 /// What is added to a provider's expiry before it is believed by a clock that was only compared once.
@@ -123,7 +126,7 @@ pub fn due(rotation: &Rotation, plan: &Plan, now: Now) -> Due {
 }
 
 /// What would be done next if no alarm, back-off or frozen clock stood in the way.
-enum Next {
+pub(crate) enum Next {
     Tell,
     Call(Effect),
     At(Stamp),
@@ -219,6 +222,8 @@ fn mint(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
         Next::Call(Effect::ReadReply)
     } else if mint.to_read {
         Next::Call(Effect::ReadNew)
+    } else if rotation.new.is_none() && plan.provider.lifecycle == Lifecycle::Manual {
+        manual::ask(rotation, now)
     } else if rotation.new.is_none() {
         // A new intent after a refusal is a mint like the first; after a doubt the old key's time runs, and nothing waits.
         if now.window > now.at && !mint.lost && !rotation.old_dead() {
@@ -338,11 +343,11 @@ fn retire(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
     if retire.dead.is_some() {
         return Next::Tell;
     }
-    if rotation.clock_ends_old(plan) {
-        return await_expiry(rotation, plan, now);
-    }
     if let Some(revoked_at) = retire.revoked_at {
         return after_revoke(plan, revoked_at, now.at);
+    }
+    if rotation.clock_ends_old(plan) {
+        return await_expiry(rotation, plan, now);
     }
     let polled = match rotation.leg.as_ref().filter(|_| !retire.unused) {
         None => None,
@@ -365,7 +370,7 @@ fn retire(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
             return Next::At(soaked.min(polled.unwrap_or(Stamp::NEVER)));
         }
     }
-    if verbs.revoke { Next::Call(Effect::Revoke) } else { Next::Tell }
+    if verbs.revoke { Next::Call(Effect::Revoke) } else { manual::end(plan, polled) }
 }
 
 /// Evidence, and quiet where it can be seen; otherwise a way back (deactivate and soak) or a person's word.
@@ -387,7 +392,7 @@ pub(crate) fn quiet_or_unseen(rotation: &Rotation, leg: &Leg, plan: &Plan) -> bo
 fn wants_person(rotation: &Rotation, leg: &Leg, plan: &Plan) -> bool {
     let seen = rotation.use_exposed(plan) && leg.use_visible;
     let by_word = plan.verifies.iter().any(|v| v.kind == VerifyKind::Confirm);
-    by_word || (!seen && !plan.provider.verbs.deactivate)
+    by_word || plan.ended_by_hand() || (!seen && !plan.provider.verbs.deactivate)
 }
 
 fn asks_person(rotation: &Rotation, leg: &Leg, plan: &Plan) -> bool {

@@ -117,10 +117,11 @@ impl Cut {
         self.ours && self.key.id.is_some() && ((verbs.revoke && shown) || verbs.deactivate)
     }
 
-    /// It is neither dead nor will anything be done about it: it is not ours, or nobody can name it.
+    /// It is neither dead nor will anything be done about it: it is not ours, or nobody can name it, and no clock is known to end it.
     #[must_use]
     pub const fn is_left(&self) -> bool {
-        !self.settled() && (!self.ours || (self.key.id.is_none() && self.key.expires_at.is_none() && !self.sealed))
+        let nameless = self.key.id.is_none() && !self.sealed;
+        !self.settled() && self.key.expires_at.is_none() && (!self.ours || nameless)
     }
 }
 
@@ -301,6 +302,7 @@ impl Work<'_> {
         let roles = core::mem::take(&mut self.next.swapped);
         self.next.old = Some(staged);
         self.next.old_is_ours = true;
+        self.next.old_is_sealed = true;
         self.next.leg = None;
         self.next.grace = None;
         self.next.cutover_at = None;
@@ -320,6 +322,7 @@ impl Work<'_> {
     pub(crate) fn gather(&mut self, known: &[Cut]) {
         let dead = self.next.retire.dead;
         let (old, new, ours) = (self.next.old.clone(), self.next.new.clone(), self.next.old_is_ours);
+        let sealed = self.next.old_is_sealed;
         let Some(emergency) = &mut self.next.emergency else { return };
         for cut in known {
             if !emergency.cut.iter().any(|there| there.is(&cut.key)) {
@@ -334,7 +337,7 @@ impl Work<'_> {
             });
             if let Some(cut) = emergency.cut.get_mut(place) {
                 cut.ours |= ours;
-                cut.sealed = true;
+                cut.sealed |= sealed;
                 cut.key = Key { id: old.id.or_else(|| cut.key.id.take()), ..old };
                 // That the mint itself ends it is what the definition says; where it can be seen, it is.
                 match dead {

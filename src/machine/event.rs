@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::due::Question;
 use crate::emergency::{Cut, EmergencyOrder};
+use crate::manual::Handed;
 use crate::state::{End, Key, Layout, Phase, Proof, Rotation, Why};
 use crate::time::{Span, Stamp};
 
@@ -180,6 +181,8 @@ pub struct Survey {
     pub old: Option<Key>,
     /// It is ours (made by cutover or adopted).
     pub old_is_ours: bool,
+    /// Its value was read, and is sealed in this very commit.
+    pub old_is_sealed: bool,
 }
 
 /// What a mint gave.
@@ -296,6 +299,8 @@ pub enum Order {
     AdoptOld,
     /// Cut the policy's keys off.
     Emergency(EmergencyOrder, Vec<Cut>),
+    /// Here is the new key.
+    Submit(Handed),
 }
 
 /// What happens to a rotation.
@@ -316,6 +321,10 @@ pub enum Event {
     Guarded(Vec<Holding>),
     /// [`Effect::Survey`]: all is well, or what is not.
     Surveyed(Result<Survey, String>),
+    /// [`Effect::Survey`]: the account's credential is dead, whatever else is not well.
+    Denied(String),
+    /// Another credential is where the dead one was.
+    Renewed,
     /// [`Effect::Mint`], [`Effect::Replay`]: a raw reply was received and is sealed in this very commit, or none was.
     Replied(Answer<()>),
     /// [`Effect::ReadReply`], [`Effect::ReadNew`].
@@ -393,6 +402,8 @@ pub enum Fact {
     Reactivated,
     /// The old key was revoked.
     Revoked,
+    /// A person said that they have ended the old key.
+    EndedByHand,
     /// The old key is dead.
     OldDead { proof: Proof },
     /// Waits for a person.
@@ -436,10 +447,4 @@ pub struct Illegal {
     pub phase: Phase,
     /// Why not, for people.
     pub reason: String,
-}
-
-impl core::fmt::Display for Illegal {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "not in phase {}: {}", self.phase.label(), self.reason)
-    }
 }

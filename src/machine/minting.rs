@@ -19,12 +19,16 @@ impl Work<'_> {
         }
         match result {
             Ok(survey) => {
-                self.recovered();
+                // What only the mint shows is over when a mint says so.
+                if self.next.failures == 0 {
+                    self.recovered();
+                }
                 self.tell(Fact::PreflightPassed { first: survey.old.is_none() });
                 // After a mint in doubt the old key stays the one that was in use when the rotation began.
                 if self.next.mint.intents == 0 {
                     self.next.old = survey.old;
                     self.next.old_is_ours = survey.old_is_ours;
+                    self.next.old_is_sealed = survey.old_is_sealed;
                 }
                 self.gather(&[]);
                 self.next.mint.surveyed_at = self.now.at;
@@ -45,6 +49,19 @@ impl Work<'_> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// The survey found the account's credential dead.
+    pub(crate) fn denied_survey(&mut self, detail: String) -> Result<(), Illegal> {
+        if !matches!(self.next.phase, Phase::Preflight | Phase::Mint) || self.next.new.is_some() {
+            return Err(self.illegal("no survey is due"));
+        }
+        self.again(self.tries(), None, false);
+        if self.next.mint.intents == 0 {
+            self.next.phase = Phase::Preflight;
+        }
+        self.hold(Why::Credential(detail));
         Ok(())
     }
 
@@ -84,7 +101,9 @@ impl Work<'_> {
                 self.next.failures += 1;
                 let tries = self.next.failures;
                 self.again(tries.saturating_sub(1), refused.retry_after, false);
-                if tries >= 2 * TRIES {
+                if self.is_denied(refused) {
+                    self.hold(Why::Credential(refused.detail.clone()));
+                } else if tries >= 2 * TRIES {
                     // A credential that is renewed, a line that comes back: that needs no person, so it goes on being tried, hourly.
                     let by_itself = refused.class != Class::Throttle;
                     let detail = refused.detail.clone();
@@ -134,7 +153,7 @@ impl Work<'_> {
             }
             Answer::Refused(refused) => {
                 let detail = refused.detail.clone();
-                self.refused_again(self.tries(), &refused, Why::Look(detail));
+                self.account_refused(self.tries(), &refused, Why::Look(detail));
             }
             Answer::Unknown(detail) => {
                 if self.again(self.tries(), None, true) >= TRIES {
@@ -167,6 +186,7 @@ impl Work<'_> {
             return;
         }
         self.recovered();
+        self.next.failures = 0;
         let (id, fingerprint) = (minted.key.id.clone(), minted.key.fingerprint.clone());
         self.next.new = Some(minted.key);
         self.tell(Fact::Minted { id, fingerprint, old_expires_at: minted.old_expires_at });
@@ -181,7 +201,7 @@ impl Work<'_> {
     }
 
     /// What the provider granted counts, not what was asked for; and the earlier of the two.
-    fn old_lives_until(&mut self, told: Option<Stamp>, skew: Option<i64>) {
+    pub(crate) fn old_lives_until(&mut self, told: Option<Stamp>, skew: Option<i64>) {
         let evicted = self.next.mint.lost
             && self.plan.provider_ends_old()
             && self.plan.provider.declares.re_rotate != crate::plan::ReRotate::KeepsAll;
@@ -228,7 +248,7 @@ impl Work<'_> {
             }
             Answer::Refused(refused) => {
                 let detail = refused.detail.clone();
-                self.refused_again(before, &refused, Why::Look(detail));
+                self.account_refused(before, &refused, Why::Look(detail));
             }
             Answer::Unknown(detail) => {
                 if self.again(before, None, true) >= TRIES {
@@ -254,7 +274,7 @@ impl Work<'_> {
             }
             Answer::Refused(refused) => {
                 let detail = refused.detail.clone();
-                self.refused_again(self.tries(), &refused, Why::Look(detail));
+                self.account_refused(self.tries(), &refused, Why::Look(detail));
             }
             Answer::Unknown(detail) => {
                 if self.again(self.tries(), None, true) >= TRIES {
@@ -282,7 +302,7 @@ impl Work<'_> {
             }
             Answer::Refused(refused) => {
                 let detail = refused.detail.clone();
-                self.refused_again(0, &refused, Why::Look(detail));
+                self.account_refused(0, &refused, Why::Look(detail));
             }
             Answer::Unknown(_) => {
                 self.again(0, None, true);

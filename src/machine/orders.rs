@@ -18,16 +18,20 @@ impl Work<'_> {
             Order::Abandon => self.abandon(),
             Order::AdoptOld => self.adopt_old(),
             Order::Emergency(order, known) => self.order_emergency(*order, known),
+            Order::Submit(handed) => self.submit(handed),
         }
     }
 
-    fn taken(&mut self, order: &str) {
+    pub(crate) fn taken(&mut self, order: &str) {
         self.next.asked_at = None;
         self.tell(Fact::Ordered { order: String::from(order) });
     }
 
     fn confirm(&mut self) -> Result<(), Illegal> {
-        let ready = self.next.phase == Phase::Observe && self.next.held.is_none();
+        if self.next.phase == Phase::Observe && self.next.held.is_some() {
+            return Err(self.illegal("it is held: end that first, `cutover status` shows how; nothing was changed"));
+        }
+        let ready = self.next.phase == Phase::Observe;
         let Some(leg) = self.next.leg.as_mut().filter(|leg| ready && leg.deployed_at.is_some()) else {
             return Err(self.illegal("confirm is for observe, once every redeploy is done; nothing was changed"));
         };
@@ -52,20 +56,23 @@ impl Work<'_> {
         if self.next.phase != Phase::Retire || self.next.retire.revoked_at.is_some() {
             return Err(self.illegal("confirm --retire is for retire, before the old key is revoked; nothing was changed"));
         }
-        if self.next.clock_ends_old(self.plan) {
-            return Err(self.illegal("the provider's own clock ends the old key; there is nothing to confirm"));
+        if self.next.clock_ends_old(self.plan) && !self.plan.ended_by_hand() {
+            return Err(self.illegal("the provider's own clock ends the old key: it ends by itself, there is nothing to confirm; nothing was changed"));
         }
         self.next.retire.confirmed = true;
         self.taken("confirm --retire");
+        if self.plan.ended_by_hand() {
+            self.ended_by_a_person();
+        }
         Ok(())
     }
 
     fn resume(&mut self) -> Result<(), Illegal> {
         let Some(held) = self.next.held.clone() else {
-            return Err(self.illegal("it is not held: there is nothing to resume"));
+            return Err(self.illegal("it is not held: there is nothing to resume, it goes on by itself; nothing was changed"));
         };
         if !matches!(self.next.call, Call::Ready { .. }) {
-            return Err(self.illegal("a call is under way; wait for its end"));
+            return Err(self.illegal("a call is under way; wait for its end and say it again; nothing was changed"));
         }
         self.next.held = None;
         self.next.resumed_at = self.now.at;
@@ -112,12 +119,22 @@ impl Work<'_> {
     }
 
     fn order_mint_again(&mut self) -> Result<(), Illegal> {
+        if self.plan.provider.lifecycle == Lifecycle::Manual {
+            return Err(
+                self.illegal("cutover makes no key here: make another one by hand and `submit` it; nothing was changed")
+            );
+        }
         let held = matches!(
             self.next.held.as_ref().map(|held| &held.why),
             Some(Why::Doubt | Why::Candidates(_) | Why::SameKey | Why::NewKeyRefused | Why::Look(_))
         );
-        if !held || !matches!(self.next.phase, Phase::Doubt | Phase::Mint) {
+        let unlooked = self.next.phase == Phase::Doubt
+            && matches!(self.next.held.as_ref().map(|held| &held.why), Some(Why::Credential(_)));
+        if !(held || unlooked) || !matches!(self.next.phase, Phase::Doubt | Phase::Mint) {
             return Err(self.illegal("resume --mint-again is for a mint held in doubt; nothing was changed"));
+        }
+        if !matches!(self.next.call, Call::Ready { .. }) {
+            return Err(self.illegal("a call is under way; wait for its end and say it again; nothing was changed"));
         }
         self.next.held = None;
         self.next.new = None;
@@ -131,7 +148,7 @@ impl Work<'_> {
 
     fn adopt_old(&mut self) -> Result<(), Illegal> {
         if self.next.held.is_none() {
-            return Err(self.illegal("adopt is for a policy that is idle or held"));
+            return Err(self.illegal("adopt is for a policy that is idle or held; nothing was changed"));
         }
         self.next.old_is_ours = true;
         self.taken("adopt");
@@ -144,13 +161,19 @@ impl Work<'_> {
             return Err(self.illegal(reason));
         }
         if self.next.swapped {
-            return Err(self.illegal("it is being abandoned already"));
+            return Err(self.illegal("it is being abandoned already: it goes back by itself; nothing was changed"));
         }
         if self.next.emergency.is_some() {
-            return Err(self.illegal("it answers an emergency: the key that was in use before is compromised; go on with resume"));
+            return Err(
+                self.illegal("it answers an emergency: the key that was in use before is compromised; go on with resume")
+            );
         }
         match self.next.phase {
             Phase::Preflight => self.abandoned(),
+            // A mint was answered: what it made, and what it ended, is not known.
+            Phase::Mint if matches!(self.next.held.as_ref().map(|held| &held.why), Some(Why::SameKey)) => {
+                return self.abandon_in_doubt();
+            }
             Phase::Mint if self.next.new.is_none() && !self.next.mint.received && !self.next.mint.to_read => {
                 if self.next.mint.lost {
                     return Err(self.illegal("an earlier mint of this rotation may have made a key: go on with resume"));
@@ -186,6 +209,7 @@ impl Work<'_> {
         self.taken("abandon");
         self.next.held = None;
         self.next.call = Call::FRESH;
+        self.next.phase = Phase::Doubt;
         let since = self.next.doubt.since;
         self.next.doubt = Doubt { since, abandon: true, ..Doubt::default() };
         self.settle_doubt();
@@ -194,7 +218,8 @@ impl Work<'_> {
 
     /// With the new key in hand the roles are swapped, and stage … retire run again for the key that was in use before.
     pub(crate) fn swap(&mut self) -> Result<(), Illegal> {
-        if self.plan.provider.lifecycle != Lifecycle::Overlap {
+        let beside = matches!(self.plan.provider.lifecycle, Lifecycle::Overlap | Lifecycle::Manual);
+        if !beside || self.next.clock_ends_old(self.plan) {
             return Err(self.illegal("the mint has started the old key's end, which nothing takes back: go on with resume"));
         }
         let retire = &self.next.retire;
@@ -213,6 +238,7 @@ impl Work<'_> {
         self.next.held = None;
         self.next.new = self.next.old.replace(new);
         self.next.old_is_ours = true;
+        self.next.old_is_sealed = true;
         self.next.swapped = true;
         self.next.grace = None;
         self.next.cutover_at = None;

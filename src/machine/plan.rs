@@ -215,6 +215,9 @@ pub struct Verbs {
     pub revoke_needs_secret: bool,
     /// `[discard]`
     pub discard: bool,
+    /// The mint tells the new key's id (`manual`: `fields` asks for it).
+    #[serde(default)]
+    pub new_id: bool,
 }
 
 /// One provider as the machine sees it: no name is switched on, only these facts.
@@ -298,6 +301,18 @@ pub struct Plan {
     pub support: Option<String>,
 }
 
+impl ProviderFacts {
+    /// The provider's clock, not we, ends the old key; `manual`: its dashboard starts that clock.
+    #[must_use]
+    pub const fn ends_old_by_clock(&self) -> bool {
+        match self.lifecycle {
+            Lifecycle::Grace | Lifecycle::Set => true,
+            Lifecycle::Manual => self.declares.grace.is_some(),
+            Lifecycle::Overlap | Lifecycle::Slots => false,
+        }
+    }
+}
+
 impl Plan {
     /// Whether settle has anything to write.
     #[must_use]
@@ -305,9 +320,15 @@ impl Plan {
         self.targets.iter().any(|t| t.has_during)
     }
 
+    /// Nobody but a person can end the old key: the definition has no call for it.
+    #[must_use]
+    pub const fn ended_by_hand(&self) -> bool {
+        matches!(self.provider.lifecycle, Lifecycle::Manual) && !self.provider.verbs.revoke
+    }
+
     /// The provider's clock, not we, ends the old key.
     #[must_use]
     pub const fn provider_ends_old(&self) -> bool {
-        matches!(self.provider.lifecycle, Lifecycle::Grace | Lifecycle::Set)
+        self.provider.ends_old_by_clock()
     }
 }

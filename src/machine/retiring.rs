@@ -21,7 +21,7 @@ impl Work<'_> {
             self.close(End::First);
         } else if self.next.old_dead() {
             self.close(End::Done);
-        } else if !self.next.clock_ends_old(self.plan) && !self.next.old_is_ours {
+        } else if !self.next.clock_ends_old(self.plan) && !self.next.old_is_ours && !self.plan.ended_by_hand() {
             self.close(End::OldLeft);
         } else {
             self.next.phase = Phase::Retire;
@@ -38,7 +38,9 @@ impl Work<'_> {
         if self.next.emergency.is_some() && self.next.retire.revoked_at.is_some() {
             // How its death is proven is for the cut set.
         } else if let Some(revoked_at) = self.next.retire.revoked_at {
-            if !probes && self.now.at >= revoked_at.plus(self.plan.provider.declares.settle) {
+            if !probes && self.plan.ended_by_hand() {
+                self.old_is_dead(Proof::Said);
+            } else if !probes && self.now.at >= revoked_at.plus(self.plan.provider.declares.settle) {
                 self.old_is_dead(Proof::Revoked);
             }
         } else if self.next.clock_ends_old(self.plan)
@@ -110,7 +112,9 @@ impl Work<'_> {
             Answer::Refused(refused) => {
                 let tries = self.again(self.next.failures, refused.retry_after, false);
                 self.next.failures = tries;
-                if tries >= TRIES || refused.class == crate::event::Class::Scope {
+                if self.is_denied(&refused) {
+                    self.hold(Why::Credential(refused.detail));
+                } else if tries >= TRIES || refused.class == crate::event::Class::Scope {
                     self.hold(Why::Retire(refused.detail));
                 }
             }
@@ -177,9 +181,12 @@ impl Work<'_> {
                 self.next.retire.provider_skew = Some(skew.unwrap_or(0));
                 self.retire_moves();
             }
-            Answer::Refused(refused) => {
-                self.clock_unread(refused.retry_after, refused.detail);
+            Answer::Refused(refused) if self.is_denied(&refused) => {
+                let tries = self.again(self.next.failures, refused.retry_after, false);
+                self.next.failures = tries;
+                self.hold(Why::Credential(refused.detail));
             }
+            Answer::Refused(refused) => self.clock_unread(refused.retry_after, refused.detail),
             Answer::Unknown(detail) => self.clock_unread(None, detail),
         }
         Ok(())

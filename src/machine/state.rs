@@ -128,6 +128,9 @@ pub struct MintState {
     pub lost: bool,
     /// New keys of this rotation that an emergency has put into its cut set.
     pub superseded: u32,
+    /// A person said when the provider's clock ends the old key (`submit --old-expires-at`).
+    #[serde(default)]
+    pub old_end_said: bool,
 }
 
 /// How far the looks of a doubt have come.
@@ -187,6 +190,8 @@ pub enum Proof {
     Expired,
     /// The mint itself ends it (grace of nothing).
     AtMint,
+    /// A person said that they have ended it; nothing else can tell.
+    Said,
 }
 
 /// Why a rotation waits for a person.
@@ -195,6 +200,8 @@ pub enum Proof {
 pub enum Why {
     /// A check of the preflight fails. Nothing has happened; it is tried again by itself.
     Preflight(String),
+    /// The account's credential is dead. It goes on by itself as soon as another one is in its place.
+    Credential(String),
     /// The mint is refused.
     MintRefused(String),
     /// Whether a key was made is not known, and nothing more can be looked at.
@@ -250,6 +257,7 @@ impl Why {
     pub const fn label(&self) -> &'static str {
         match self {
             Self::Preflight(_) => "preflight",
+            Self::Credential(_) => "credential",
             Self::MintRefused(_) => "mint-refused",
             Self::Doubt => "doubt",
             Self::Candidates(_) => "candidates",
@@ -269,7 +277,15 @@ impl Why {
     /// It goes on trying by itself, seldom: what it waits for may come back without a person.
     #[must_use]
     pub const fn retries(&self) -> bool {
-        matches!(self, Self::Preflight(_) | Self::Store { .. } | Self::OldStillAccepted | Self::Retire(_) | Self::Look(_))
+        matches!(
+            self,
+            Self::Preflight(_)
+                | Self::Credential(_)
+                | Self::Store { .. }
+                | Self::OldStillAccepted
+                | Self::Retire(_)
+                | Self::Look(_)
+        )
     }
 }
 
@@ -323,6 +339,8 @@ pub struct Rotation {
     pub old: Option<Key>,
     /// The old key is ours, so that we may end it.
     pub old_is_ours: bool,
+    /// The old key's value is sealed here: it stood in a target that could be read.
+    pub old_is_sealed: bool,
     /// The new key.
     pub new: Option<Key>,
     /// Roles are swapped by `abandon`: "new" is the key that was in use before, "old" the one that was made.
@@ -363,6 +381,7 @@ impl Rotation {
             resumed_at: now,
             old: None,
             old_is_ours: false,
+            old_is_sealed: false,
             new: None,
             swapped: false,
             mint: MintState::default(),
@@ -396,7 +415,7 @@ impl Rotation {
     /// The old key ends by the provider's clock in this rotation (not where `abandon` swapped the roles: then it is ours to revoke).
     #[must_use]
     pub const fn clock_ends_old(&self, plan: &Plan) -> bool {
-        plan.provider_ends_old() && !self.swapped
+        (plan.provider_ends_old() || self.mint.old_end_said) && !self.swapped
     }
 
     /// Other hooks or verifies from now on: the leg under way is deployed and observed anew. Written targets stay written.

@@ -14,20 +14,20 @@ use crate::servers::{self, Server};
 const PACE: Option<Duration> = Some(Duration::from_millis(2));
 
 /// A directory with everything one daemon needs.
-struct Desk {
-    dir: tempfile::TempDir,
-    clock: Arc<WallClock>,
+pub struct Desk {
+    pub dir: tempfile::TempDir,
+    pub clock: Arc<WallClock>,
 }
 
 /// Where the application reads its key.
-enum Place {
+pub enum Place {
     File,
     Vault(Server),
     Aws(Server),
 }
 
 impl Desk {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::create_dir(dir.path().join("providers")).expect("made");
         let desk = Self { dir, clock: WallClock::real() };
@@ -37,11 +37,11 @@ impl Desk {
         desk
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).expect("written");
     }
 
@@ -63,13 +63,13 @@ impl Desk {
     }
 
     /// Runs a verb without holding up the doubles that live in this process.
-    async fn verb(&self, arguments: &[&str]) -> Output {
+    pub async fn verb(&self, arguments: &[&str]) -> Output {
         let mut command = self.command(arguments);
         tokio::task::spawn_blocking(move || command.output()).await.expect("joined").expect("run")
     }
 
     /// Starts the daemon and waits until it answers.
-    async fn daemon(&self) -> Daemon {
+    pub async fn daemon(&self) -> Daemon {
         let log = std::fs::File::options().create(true).append(true).open(self.path("log")).expect("a log");
         let child = self.command(&["run"]).stdout(Stdio::null()).stderr(log).spawn().expect("started");
         let daemon = Daemon(child);
@@ -82,12 +82,12 @@ impl Desk {
         panic!("the daemon does not answer:\n{}", self.log());
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
     /// The head of every configuration, with the store for `place`.
-    fn head(&self, place: &Place) -> String {
+    pub fn head(&self, place: &Place) -> String {
         let dir = self.dir.path().display();
         let store = match place {
             Place::File => format!("[store.app]\nkind = \"file\"\nroot = \"{dir}\"\n"),
@@ -121,7 +121,7 @@ impl Desk {
     }
 
     /// The shipped definition with the times of a test: a last use is told to the second.
-    fn quick_plana(&self) {
+    pub fn quick_plana(&self) {
         let shipped = include_str!("../../plugins/providers/plana.toml");
         let quick = shipped.replace("granularity = \"1m\", lag = \"1m\"", "granularity = \"1s\", lag = \"1s\"");
         assert_ne!(shipped, quick, "the definition has changed: change this too");
@@ -129,10 +129,10 @@ impl Desk {
     }
 }
 
-struct Daemon(Child);
+pub struct Daemon(Child);
 
 impl Daemon {
-    async fn stop(mut self) {
+    pub async fn stop(mut self) {
         let pid = rustix::process::Pid::from_child(&self.0);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("told");
         let status = tokio::task::spawn_blocking(move || Self::wait(&mut self)).await.expect("joined").expect("waited");
@@ -423,7 +423,7 @@ async fn a_lost_reply_is_told_by_mail() {
     assert_eq!(held.status.code(), Some(3), "{}{}", String::from_utf8_lossy(&held.stderr), desk.log());
     assert_eq!(bondi.mints(), 1);
     let mut mails = String::new();
-    for _ in 0..200 {
+    for _ in 0..2_000 {
         mails = std::fs::read_to_string(&out).unwrap_or_default();
         if mails.contains("--mint-again") {
             break;

@@ -301,13 +301,27 @@ async fn an_expired_credential_is_waited_for_and_taken_up_when_its_file_changes(
     async fn case<P: System>(mut cast: Cast<P>, wait: Span) {
         cast.start().await;
         cast.house.rotate(POLICY).await;
+        let held = cast.house.held(POLICY, "credential").await;
+        assert!(held.retries && held.detail.contains("credential"), "{held:?}");
+        let alert = cast.house.alerted("credential-expiring").await;
+        assert_eq!(alert["policies"][0], POLICY, "{alert}");
         cast.pass(wait).await;
         assert!(cast.field("KEY").is_some_and(|key| key.same_as(&cast.old)));
         assert_eq!(cast.provider.living(), 1, "nothing was made");
         cast.house.write("session", cast.provider.session().expose());
+        let renewed = cutover_api::Clock::now(cast.house.clock.as_ref());
         cast.house.until(POLICY, |status| status.phase == "retire").await;
+        let tried = cast.provider.calls_of(CallKind::Mint).last().copied().expect("minted");
+        assert!(
+            tried.since(renewed) < Span::minutes(40),
+            "by the change of the file, not by the hourly try: {}",
+            tried.since(renewed)
+        );
         cast.app_is_well("renewed").await;
         assert_eq!(cast.house.status(POLICY).held, None);
+        cast.house.alerted("recovered").await;
+        let told = |kind: &str| cast.house.alert_kinds().iter().filter(|other| *other == kind).count();
+        assert_eq!((told("credential-expiring"), told("recovered")), (1, 1), "{:?}", cast.house.alert_kinds());
         cast.end().await;
     }
     let ended = || Fault::once(CallKind::Mint, How::CredentialExpired);

@@ -2,7 +2,9 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test says what it expects; its helpers do so too")]
 
 mod binary;
+mod by_hand;
 mod cast;
+mod emergency;
 mod faults;
 mod hostile;
 mod house;
@@ -10,7 +12,9 @@ mod lost;
 mod must_not;
 mod promises;
 mod regressions;
+mod restarts;
 mod seeds;
 mod servers;
+mod stolen;
 
 use house::House;

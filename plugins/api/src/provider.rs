@@ -215,6 +215,18 @@ pub trait Provider: Send + Sync {
         false
     }
 
+    /// Lifecycle `manual`: what a person does to make the new key, rendered for this rotation; nothing secret is in it.
+    fn ask(&self, call: Call<'_>, old: Option<KeyRef<'_>>) -> Option<String> {
+        let _ = (call, old);
+        None
+    }
+
+    /// Whether a value can be a key of this provider (`declares.secret`).
+    fn fits(&self, value: &Secret) -> bool {
+        let _ = value;
+        true
+    }
+
     /// Whom to ask where the API cannot do it.
     fn support(&self) -> Option<String>;
 
@@ -226,6 +238,12 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// A refusal of class `auth`, with the reference's name and what to do, never its value.
     async fn credential(&self) -> Result<Credential, Refusal>;
+
+    /// Changes whenever the account's credential does, and says nothing of it; `None` where that cannot be told. Asks nobody but the
+    /// references.
+    async fn credential_mark(&self) -> Option<String> {
+        None
+    }
 
     /// A fresh value where the definition has `generate`; `None` otherwise.
     fn generate(&self) -> Option<Secret>;

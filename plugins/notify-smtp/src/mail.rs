@@ -21,6 +21,10 @@ pub(crate) fn compose(message: &Message, from: &Mailbox, to: &[Mailbox], now: St
         .raw_header(header("X-Cutover-Kind", one_line(&message.kind, SUBJECT)))
         .raw_header(header("Auto-Submitted", "auto-generated".to_owned()))
         .header(ContentType::TEXT_PLAIN);
+    if let Some(rotation) = &message.rotation {
+        // No mail bears this id: mail programs show those that refer to it as one conversation.
+        mail = mail.references(message_id(&format!("rotation/{rotation}"), from));
+    }
     for mailbox in to {
         mail = mail.to(mailbox.clone());
     }
@@ -124,6 +128,19 @@ mod tests {
         assert_ne!(id("a b"), id("a_b"));
         assert_ne!(id("a=20b"), id("a b"));
         assert_eq!(id("é>x"), "Message-ID: <cutover.=C3=A9=3Ex@example.com>");
+    }
+
+    #[test]
+    fn the_mails_of_one_rotation_are_one_conversation() {
+        let references = |rotation: Option<&str>, id: &str| {
+            let message = Message { rotation: rotation.map(str::to_owned), ..message(id, "held", "s", "t") };
+            mail(&message).lines().find(|line| line.starts_with("References")).map(str::to_owned)
+        };
+        let expected = Some("References: <cutover.rotation=2Frot_1@example.com>".to_owned());
+        assert_eq!(references(Some("rot_1"), "a"), expected);
+        assert_eq!(references(Some("rot_1"), "b"), expected);
+        assert_ne!(references(Some("rot_2"), "a"), expected);
+        assert_eq!(references(None, "a"), None);
     }
 
     #[test]

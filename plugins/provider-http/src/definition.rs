@@ -6,10 +6,11 @@ use cutover_machine::plan::{Lifecycle, Verbs};
 
 use crate::declared::Declared;
 use crate::head::Head;
+use crate::manual;
 use crate::not_yet;
 use crate::notes::notes;
 use crate::params::{Params, Uses};
-use crate::rules::{Rules, extracts, inner, lifecycle_by_mint, mint_of, said_by};
+use crate::rules::{Rules, extracts, inner, lifecycle_by_mint, mint_of, names_new_id, said_by};
 use crate::said::slots;
 use crate::scopes::Scopes;
 use crate::steps::Steps;
@@ -219,7 +220,9 @@ fn verbs(root: &Table, mint: &str, generates: bool) -> Verbs {
         list: has("list"),
         read: has("read") && (!by_value || says("read", "key.id")),
         read_by_value: by_value,
-        read_after_mint: !generates && inner(root, mint).is_some_and(|step| !extracts(step, "new.secret")),
+        read_after_mint: !generates
+            && mint != manual::TABLE
+            && inner(root, mint).is_some_and(|step| !extracts(step, "new.secret")),
         last_used: has("last_used"),
         probe: has("probe"),
         deactivate: has("deactivate"),
@@ -227,5 +230,6 @@ fn verbs(root: &Table, mint: &str, generates: bool) -> Verbs {
         revoke: has("revoke"),
         revoke_needs_secret: says("revoke", "key.secret"),
         discard: has("discard"),
+        new_id: inner(root, mint).is_some_and(|step| names_new_id(root, step)),
     }
 }

@@ -77,9 +77,9 @@ fn name(root: &Reader<'_>, file: &str) -> Option<String> {
 
 fn lifecycle(root: &Reader<'_>) -> Option<Lifecycle> {
     if !root.has("lifecycle") {
-        root.wrong("lifecycle", "missing", "one of \"overlap\", \"grace\", \"set\"");
+        root.wrong("lifecycle", "missing", "one of \"overlap\", \"grace\", \"set\", \"manual\"");
     }
-    let known = [Lifecycle::Overlap, Lifecycle::Grace, Lifecycle::Set].map(|of| (word(of), of));
+    let known = [Lifecycle::Overlap, Lifecycle::Grace, Lifecycle::Set, Lifecycle::Manual].map(|of| (word(of), of));
     root.choice("lifecycle", &known)
 }
 

@@ -56,6 +56,17 @@ impl Holdings {
         }
     }
 
+    /// Changes whenever one of them does.
+    pub(crate) fn mark(&self, references: &Arc<dyn References>) -> String {
+        let each: Vec<&Held> = match self {
+            Self::Nothing => Vec::new(),
+            Self::One(held) => vec![held],
+            Self::Named(all) => all.values().collect(),
+        };
+        let one = |held: &&Held| opened(held, references).map_or_else(|_| "-".to_owned(), |secret| secret.fingerprint().0);
+        each.iter().map(one).collect::<Vec<_>>().join(" ")
+    }
+
     /// Until when they live, all together: the earliest end that is known.
     pub(crate) fn alive(&self, references: &Arc<dyn References>) -> Result<Credential, Refusal> {
         let each: Vec<&Held> = match self {

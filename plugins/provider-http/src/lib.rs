@@ -20,6 +20,7 @@ mod holdings;
 mod jwt;
 mod line;
 mod login;
+mod manual;
 mod mint;
 mod not_yet;
 mod notes;

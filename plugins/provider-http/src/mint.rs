@@ -1,13 +1,15 @@
 //! The mint: sent once, its reply handed over before anything reads it, and read later from what was sealed.
 
 use cutover_api::{Call, Cause, Clock, KeyRef, MintAnswer, Minted, Outcome, RawReply, Secret};
-use cutover_http_step::{Http, Judged, Partial, Polled, Reply, Sent, Vars};
+use cutover_http_step::{Http, Judged, Partial, Polled, Reply, Sent, Step, Vars};
 use cutover_machine::plan::Lifecycle;
 
 use crate::account::HttpProvider;
 use crate::before::{About, set_about};
 use crate::login::Age;
+use crate::manual;
 use crate::record::{Told, parted};
+use crate::steps::Loaded;
 use crate::values;
 
 /// Why a value that could be read is not taken for a key.
@@ -16,7 +18,7 @@ pub(crate) const NO_SUCH_SHAPE: &str = "the value does not look like a key of th
 impl HttpProvider {
     /// Sends the mint, exactly once.
     pub(crate) async fn mint_once(&self, call: Call<'_>, old: Option<KeyRef<'_>>, generated: Option<&Secret>) -> MintAnswer {
-        let mint = &self.definition.steps.mint;
+        let Some(mint) = &self.definition.steps.mint else { return MintAnswer::Refused(self.lacking(manual::TABLE)) };
         let (http, vars) = match self.ready(mint, call, About::Mint { old, generated }, Age::Fresh).await {
             Ok(ready) => ready,
             Err(refusal) => return MintAnswer::Refused(refusal),
@@ -25,7 +27,7 @@ impl HttpProvider {
         let answer = match mint.step.send(&http, &self.origins, &vars, clock.now()).await {
             Sent::Unsent(refusal) => MintAnswer::Refused(refusal),
             Sent::Unknown(cause, partial) => MintAnswer::Unknown(cause, partial.as_ref().map(sealed_part)),
-            Sent::Reply(reply) => self.answered(&reply, &http, &vars, clock).await,
+            Sent::Reply(reply) => self.answered(&mint.step, &reply, &http, &vars, clock).await,
         };
         let said = match &answer {
             MintAnswer::Reply(_) => "reply",
@@ -43,8 +45,7 @@ impl HttpProvider {
     }
 
     /// A whole reply: certainly no key only where its class says so and it is no success. Whatever may hold a key is handed over.
-    async fn answered(&self, reply: &Reply, http: &Http, vars: &Vars, clock: &dyn Clock) -> MintAnswer {
-        let step = &self.definition.steps.mint.step;
+    async fn answered(&self, step: &Step, reply: &Reply, http: &Http, vars: &Vars, clock: &dyn Clock) -> MintAnswer {
         let success = (200..300).contains(&reply.status());
         match step.judge(reply, vars) {
             Judged::Done if step.polls() => match step.poll(http, &self.origins, vars, reply, clock).await {
@@ -63,7 +64,9 @@ impl HttpProvider {
 
     /// Reads a sealed reply: the same reply, the same call and the same old key always give the same key.
     pub(crate) fn read_mint(&self, call: Call<'_>, old: Option<KeyRef<'_>>, raw: &RawReply) -> Outcome<Minted> {
-        let step = &self.definition.steps.mint.step;
+        let Some(Loaded { step, .. }) = &self.definition.steps.mint else {
+            return Outcome::Refused(self.lacking(manual::TABLE));
+        };
         let unreadable = |hint: &str, status: Option<i32>| {
             Outcome::Unknown(Cause { status, ..Cause::new(step.name(), "unreadable").hint(hint) })
         };

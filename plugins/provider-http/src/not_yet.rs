@@ -7,7 +7,7 @@ use cutover_api::{Node, Problems, Table, Value};
 
 /// Reports what of `root` is not done yet.
 pub(crate) fn report(root: &Table, problems: &Problems) {
-    let whole = [("kind", "store"), ("lifecycle", "slots"), ("lifecycle", "manual")];
+    let whole = [("kind", "store"), ("lifecycle", "slots")];
     for (key, word) in whole {
         if said(root, key, word) {
             at(root, key, &format!("{key} \"{word}\""), problems);

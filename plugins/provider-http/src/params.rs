@@ -125,8 +125,21 @@ impl Uses {
 }
 
 /// The steps of a definition that are no helpers.
-const STEPS: [&str; 12] =
-    ["issue", "rotate", "set", "list", "login", "read", "last_used", "probe", "deactivate", "activate", "revoke", "discard"];
+const STEPS: [&str; 13] = [
+    "issue",
+    "rotate",
+    "set",
+    "manual",
+    "list",
+    "login",
+    "read",
+    "last_used",
+    "probe",
+    "deactivate",
+    "activate",
+    "revoke",
+    "discard",
+];
 
 /// Reads a policy's `params` table against a definition: what is missing, empty, unknown or of no use in a request's path is reported.
 /// Returns what the policy gave, the form [`cutover_api::Call::params`] wants; defaults are filled in when a request is rendered.

@@ -31,14 +31,27 @@ impl Provider for HttpProvider {
     }
 
     fn mint_needs(&self) -> Vec<String> {
-        let uses = self.definition.steps.mint.step.paths().into_iter();
+        let steps = &self.definition.steps;
+        if let Some(by_hand) = &steps.by_hand {
+            let said = by_hand.ask.slots().iter().map(|slot| slot.path.clone());
+            return said.filter(|path| path.starts_with("old.")).collect();
+        }
+        let uses = steps.mint.iter().flat_map(|mint| mint.step.paths());
         let needed = uses.filter(|said| !said.optional && said.path.starts_with("old.")).map(|said| said.path);
         // The key in use has a value wherever there is a key in use.
         needed.filter(|path| path != "old.secret").collect()
     }
 
     fn replaces_credential(&self) -> bool {
-        self.definition.steps.mint.step.extracts().any(|field| field == "credential")
+        self.definition.steps.mint.iter().any(|mint| mint.step.extracts().any(|field| field == "credential"))
+    }
+
+    fn ask(&self, call: Call<'_>, old: Option<KeyRef<'_>>) -> Option<String> {
+        self.asked(call, old)
+    }
+
+    fn fits(&self, value: &Secret) -> bool {
+        self.definition.declared.shape.fits(value)
     }
 
     fn support(&self) -> Option<String> {
@@ -51,6 +64,10 @@ impl Provider for HttpProvider {
 
     async fn credential(&self) -> Result<Credential, Refusal> {
         self.holdings.alive(&self.surroundings.references)
+    }
+
+    async fn credential_mark(&self) -> Option<String> {
+        Some(self.holdings.mark(&self.surroundings.references))
     }
 
     fn generate(&self) -> Option<Secret> {

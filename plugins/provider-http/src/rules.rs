@@ -5,6 +5,7 @@ use cutover_machine::plan::{Lifecycle, ListBy, ReRotate};
 
 use crate::declared::{Declared, Signs};
 use crate::generate::Generator;
+use crate::manual;
 use crate::said::{Slot, slots};
 
 /// The verbs that act on one key.
@@ -12,8 +13,11 @@ pub(crate) const KEY_VERBS: [&str; 7] = ["read", "last_used", "probe", "deactiva
 /// The steps that mint, by lifecycle.
 const MINTS: [(&str, Lifecycle); 3] = [("issue", Lifecycle::Overlap), ("rotate", Lifecycle::Grace), ("set", Lifecycle::Set)];
 
-/// The mint step of a lifecycle. Slots and manual are refused before anything asks.
+/// The mint step of a lifecycle. Slots is refused before anything asks.
 pub(crate) fn mint_of(lifecycle: Lifecycle) -> &'static str {
+    if lifecycle == Lifecycle::Manual {
+        return manual::TABLE;
+    }
     MINTS.iter().find(|(_, of)| *of == lifecycle).map_or("issue", |(name, _)| *name)
 }
 
@@ -44,6 +48,7 @@ impl Rules<'_> {
         self.authority();
         self.probe();
         self.outputs();
+        manual::check(self.root, self.lifecycle, |name| self.step(name).is_some(), self.problems);
     }
 
     /// Which verbs there must be, and which there cannot be.
@@ -64,7 +69,9 @@ impl Rules<'_> {
         }
         for name in ["deactivate", "activate", "revoke", "discard"] {
             let Some(step) = self.step(name) else { continue };
-            if self.lifecycle == Lifecycle::Overlap && !self.says(step, |path| path.starts_with("key.")) {
+            if matches!(self.lifecycle, Lifecycle::Overlap | Lifecycle::Manual)
+                && !self.says(step, |path| path.starts_with("key."))
+            {
                 self.at_step(
                     name,
                     "request",
@@ -77,6 +84,9 @@ impl Rules<'_> {
 
     /// Where the new value comes from: the mint's reply, our own choice, or a read after it; from exactly one of them.
     fn new_value(&self) {
+        if self.lifecycle == Lifecycle::Manual {
+            return;
+        }
         let mint = mint_of(self.lifecycle);
         if self.lifecycle == Lifecycle::Set && self.root.get("generate").is_none() {
             self.at_root(
@@ -193,11 +203,15 @@ impl Rules<'_> {
     fn identity(&self) {
         let mint = mint_of(self.lifecycle);
         let Some(step) = self.step(mint) else { return };
-        if extracts(step, "new.id") || self.lifecycle == Lifecycle::Set {
+        if names_new_id(self.root, step) || self.lifecycle == Lifecycle::Set {
             return;
         }
         let by_id = |name: &&str| self.step(name).is_some_and(|step| self.says(step, |path| path == "key.id"));
         if let Some(name) = ["revoke", "deactivate", "discard"].into_iter().find(by_id) {
+            if self.lifecycle == Lifecycle::Manual {
+                let wrong = format!("has no \"id\" although [{name}] ends a key by its id");
+                return self.at_step(mint, "fields", wrong, "[\"secret\", \"id\"]");
+            }
             let wrong = format!("has no new.id although [{name}] ends a key by its id");
             self.at_step(mint, "extract", wrong, "\"new.id\" = POINTER: otherwise the new key keeps the old one's id");
         }
@@ -316,6 +330,11 @@ pub(crate) fn inner<'a>(table: &'a Table, key: &str) -> Option<&'a Table> {
 /// Whether the rows of `[list]` tell a last use.
 pub(crate) fn row_tells_last_use(root: &Table) -> bool {
     inner(root, "list").and_then(|list| inner(list, "row")).is_some_and(|row| row.get("last_used_at").is_some())
+}
+
+/// Whether the mint tells the new key's id: by its reply, or by the person who makes it.
+pub(crate) fn names_new_id(root: &Table, mint: &Table) -> bool {
+    extracts(mint, "new.id") || manual::asks_for_id(root)
 }
 
 /// Whether a step's `extract` has this field.

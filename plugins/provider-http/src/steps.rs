@@ -8,6 +8,7 @@ use cutover_http_step::{Auth, Defaults, Match, Rows, Scope, Step, Template};
 
 use crate::definition::STEPS;
 use crate::fields;
+use crate::manual::{self, ByHand};
 use crate::order::Before;
 use crate::params::plain_name;
 use crate::rules::{KEY_VERBS, inner, said_by};
@@ -50,7 +51,10 @@ pub(crate) struct Login {
 /// All of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Steps {
-    pub(crate) mint: Loaded,
+    /// The mint; none where a person makes the key.
+    pub(crate) mint: Option<Loaded>,
+    /// `[manual]`.
+    pub(crate) by_hand: Option<ByHand>,
     pub(crate) list: Option<List>,
     pub(crate) probe: Option<Probe>,
     pub(crate) login: Option<Login>,
@@ -69,8 +73,10 @@ impl Steps {
         idempotency: Option<&str>,
     ) -> Option<Self> {
         let loader = Loader { root, defaults, scopes };
-        let minted = loader.step(mint, &scopes.mint(mint), &[]);
-        if let Some(table) = inner(root.table_itself(), mint) {
+        let by_person = mint == manual::TABLE;
+        let by_hand = ByHand::load(root, scopes).filter(|_| by_person);
+        let minted = if by_person { None } else { loader.step(mint, &scopes.mint(mint), &[]) };
+        if !by_person && let Some(table) = inner(root.table_itself(), mint) {
             fields::mint(root, mint, table, scopes.outputs);
         }
         let list = loader.list();
@@ -78,12 +84,18 @@ impl Steps {
         let login = loader.login();
         let verbs = loader.verbs();
         let helpers = loader.helpers(mint);
-        let mut minted = minted?;
-        if let Some(header) = idempotency {
-            let nonce = Template::parse("{{ rotation.nonce }}").ok()?;
-            minted.step = minted.step.with_header(header, nonce);
+        let minted = match (minted, idempotency) {
+            (Some(mut minted), Some(header)) => {
+                let nonce = Template::parse("{{ rotation.nonce }}").ok()?;
+                minted.step = minted.step.with_header(header, nonce);
+                Some(minted)
+            }
+            (minted, _) => minted,
+        };
+        if minted.is_none() && by_hand.is_none() {
+            return None;
         }
-        Some(Self { mint: minted, list: list?, probe: probe?, login: login?, verbs: verbs?, helpers: helpers? })
+        Some(Self { mint: minted, by_hand, list: list?, probe: probe?, login: login?, verbs: verbs?, helpers: helpers? })
     }
 
     /// The longest a mint can take, what runs before it included: until then nothing is known about a lost reply.
@@ -92,8 +104,9 @@ impl Steps {
             let helpers = loaded.before.helpers.iter().filter_map(|name| self.helpers.get(name)).map(Step::timeout);
             helpers.chain([loaded.step.timeout()]).sum::<Duration>()
         };
-        let login = self.login.as_ref().filter(|_| self.mint.before.login).map(|login| with_helpers(&login.loaded));
-        let whole = with_helpers(&self.mint) + login.unwrap_or_default();
+        let Some(mint) = &self.mint else { return Span::seconds(30) };
+        let login = self.login.as_ref().filter(|_| mint.before.login).map(|login| with_helpers(&login.loaded));
+        let whole = with_helpers(mint) + login.unwrap_or_default();
         Span(i64::try_from(whole.as_millis()).unwrap_or(i64::MAX))
     }
 }

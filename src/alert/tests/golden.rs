@@ -1,13 +1,19 @@
 //! The whole text of messages, as it arrives.
 
+use std::sync::Arc;
+
 use cutover_api::{Severity, Span, Stamp};
-use cutover_machine::event::{Answer, Class, Event, Holding, Use};
-use cutover_machine::plan::VerifyKind;
+use cutover_machine::event::{Answer, Class, Event, Holding, Order, Use};
+use cutover_machine::manual::Handed;
+use cutover_machine::plan::{Lifecycle, Verbs, VerifyKind};
+use cutover_machine::state::Key;
 use cutover_machine::{Effect, Now, decide};
 
+use super::outbox::{Hand, Mood, Outbox, Post, courier};
 use super::story::{START, Story, grace_plan, overlap_plan, refused, unsure};
 use crate::alert::{
-    Composed, channel_failing, clock_frozen, credential_expiring, idle_drift, overdue, reload_refused, test_alert,
+    Composed, channel_failing, channel_recovered, clock_frozen, clock_thawed, credential_expiring, credential_refused,
+    idle_drift, overdue, overdue_suspended, reload_refused, test_alert,
 };
 
 /// The message as it would be read, and the file that says how it must read.
@@ -145,6 +151,58 @@ fn a_preflight_that_fails() {
 }
 
 #[test]
+fn a_credential_that_is_dead() {
+    let mut story = Story::begin(grace_plan());
+    let dead = |effect: &Effect| {
+        (*effect == Effect::Survey).then(|| Event::Denied(String::from("provider bondi: list: auth (status 401)")))
+    };
+    let told = story.until_told(dead);
+    assert_eq!(told.message.kind, "credential-expiring");
+    golden!("credential-dead", told);
+    golden!("credential-still-dead", story.until_told(dead));
+    golden!("recovered-credential", story.until_told(|_| None));
+}
+
+/// What reaches a person when many policies share a cause, when it comes late, and when it is over.
+#[tokio::test(start_paused = true)]
+async fn many_policies_and_late_ones() {
+    let at = |hours| START.plus(Span::hours(hours));
+    let write = |effect: &Effect| {
+        let Effect::Write { target, .. } = effect else { return None };
+        Some(Event::Written(*target, Answer::Refused(refused(Class::Unsent, "write vault: unsent (connect)"))))
+    };
+    let survey = |effect: &Effect| {
+        (*effect == Effect::Survey).then(|| Event::Denied(String::from("provider bondi: list: auth (status 401)")))
+    };
+    let mut stories: Vec<Story> = ["billing", "crm", "shop"].iter().map(|name| Story::of(name, grace_plan())).collect();
+    let held: Vec<Composed> = stories.iter_mut().map(|story| story.until_told(write)).collect();
+    let back: Vec<Composed> = stories.iter_mut().map(|story| story.until_told(|_| None)).collect();
+    let dead: Vec<Composed> =
+        ["billing", "crm", "shop"].iter().map(|name| Story::of(name, overlap_plan()).until_told(survey)).collect();
+    let missed: Vec<Composed> =
+        (1..4).map(|n| overdue("prod", ["billing", "crm", "shop"][n - 1], at(-30), at(20), START)).collect();
+    golden!("batch-held-store", sent(&held, START, true).await);
+    golden!("batch-recovered-store", sent(&back, START, true).await);
+    golden!("batch-credential", sent(&dead, START, true).await);
+    golden!("batch-overdue", sent(&missed, START, true).await);
+    golden!("late-held-store", sent(&held[..1], at(21), true).await);
+    golden!("over", sent(&held, at(21), false).await);
+}
+
+/// The one message that a channel gets of these alerts.
+async fn sent(alerts: &[Composed], now: cutover_api::Stamp, stands: bool) -> Composed {
+    let (outbox, clock, ops) = (Arc::new(Outbox::default()), Hand::at(now), Post::new(Mood::Accepts));
+    let courier = courier(&outbox, &clock, &[("ops", &ops)]).asking(move |_| stands);
+    for alert in alerts {
+        outbox.put(alert, &["ops"], START).await;
+    }
+    let _ = courier.deliver().await;
+    let got = ops.got.lock().expect("alive").clone();
+    let [message] = got.as_slice() else { panic!("{:?}", ops.subjects()) };
+    Composed { stage: String::new(), message: message.clone() }
+}
+
+#[test]
 fn a_grace_that_ended() {
     let mut story = Story::begin(grace_plan());
     let mut last = story.until_told(|effect| silent_watch(effect, START));
@@ -185,6 +243,48 @@ fn a_person_is_asked_to_confirm() {
     golden!("grace-ending-50-confirm", story.until_told(|_| None));
 }
 
+/// A provider without a call for it: a person clicks in a dashboard, and ends the old key there.
+fn manual_plan(clock: bool) -> cutover_machine::Plan {
+    let mut plan = if clock { grace_plan() } else { overlap_plan() };
+    plan.provider.lifecycle = Lifecycle::Manual;
+    plan.provider.verbs = Verbs { probe: !clock, ..Verbs::default() };
+    plan.provider.declares.last_used = None;
+    plan.provider.declares.negative_probe = !clock;
+    plan
+}
+
+#[test]
+fn a_person_is_asked_to_make_the_key() {
+    let mut story = Story::begin(manual_plan(true));
+    story.ask = String::from(
+        "In the Wrapd dashboard, API Keys: click \"production\",\nscroll to Rotate.\n\n    cutover abandon other\nCopy the new key.",
+    );
+    let asked = story.until_told(|_| None);
+    assert!(!asked.message.text.lines().any(|line| line.trim() == "cutover abandon other"), "{}", asked.message.text);
+    golden!("waiting-submit", asked);
+    story.now = story.now.plus(Span::hours(3));
+    let again = story.until_told(|_| None);
+    assert_ne!(again.message.id, asked.message.id, "told again daily");
+}
+
+#[test]
+fn a_person_is_asked_to_end_the_key() {
+    let mut story = Story::begin(manual_plan(false));
+    story.until_told(|_| None);
+    let key = Key { id: None, fingerprint: String::from("sha256:01"), expires_at: None };
+    story.event(Event::Ordered(Order::Submit(Handed { key, old_expires_at: None })));
+    golden!("waiting-end-by-hand", story.until_told(|_| None));
+    story.event(Event::Ordered(Order::ConfirmRetire));
+    let accepted = |effect: &Effect| (*effect == Effect::ProbeOld).then(|| Event::Probed(Answer::Done(true)));
+    golden!("held-ended-by-hand-still-accepted", story.until_told(accepted));
+}
+
+#[test]
+fn a_date_that_is_put_off() {
+    let until = (START.plus(Span::hours(72)), "uid:1000(dana)");
+    golden!("overdue-suspended", overdue_suspended("prod", "my-crm", START, until, START.plus(Span::hours(90)), START));
+}
+
 #[test]
 fn matters_without_a_rotation() {
     let later = |hours| START.plus(Span::hours(hours));
@@ -197,6 +297,9 @@ fn matters_without_a_rotation() {
     );
     golden!("clock-frozen", clock_frozen("prod", -7_200_000, START));
     golden!("idle-drift", idle_drift("prod", "my-crm", &[String::from("vault:apps/crm"), String::from("env:crm.env")], START));
+    golden!("credential-refused", credential_refused("prod", "bondi", "last-used: auth (status 401)", START));
+    golden!("clock-thawed", clock_thawed("prod", true, START));
+    golden!("channel-recovered", channel_recovered("prod", "ops", later(-25), START));
     let problems = [String::from("cutover.toml:12:1: policy.my-crm.grcae: unknown key: did you mean \"grace\"?")];
     golden!("reload-refused", reload_refused("prod", &problems, START));
     golden!("test", test_alert("prod", START));

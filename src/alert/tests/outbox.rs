@@ -46,7 +46,13 @@ pub struct Outbox {
 }
 
 impl Outbox {
+    /// An alert that has waited for others with its cause already.
     pub async fn put(&self, composed: &Composed, channels: &[&str], at: Stamp) {
+        self.put_fresh(composed, channels, at.minus(cutover_api::Span::seconds(5))).await;
+    }
+
+    /// An alert that has just come about.
+    pub async fn put_fresh(&self, composed: &Composed, channels: &[&str], at: Stamp) {
         let channels = channels.iter().map(|name| (*name).to_owned()).collect();
         let message = serde_json::to_string(&composed.message).expect("json");
         let alert = AlertRow { id: composed.message.id.clone(), at, message, channels };
@@ -150,6 +156,8 @@ pub enum Mood {
     Down,
     Refuses,
     Hangs,
+    /// Takes the message, and the connection ends before it says so.
+    TakesAndDies,
 }
 
 pub struct Post {
@@ -199,6 +207,10 @@ impl Notifier for Post {
             }
             Mood::Refuses => {
                 return Err(NotifyError { label: "refused", detail: String::from("status 550"), permanent: true });
+            }
+            Mood::TakesAndDies => {
+                self.got.lock().expect("alive").push(message.clone());
+                return Err(NotifyError { label: "connect", detail: String::from("it may have been taken"), permanent: false });
             }
             Mood::Hangs => std::future::pending().await,
         }

@@ -59,6 +59,8 @@ pub struct Story {
     pub hooks: Vec<String>,
     pub verifies: Vec<String>,
     pub old_is_ours: bool,
+    pub policy: String,
+    pub ask: String,
 }
 
 impl Story {
@@ -72,13 +74,20 @@ impl Story {
             hooks: vec![String::from("command /usr/local/bin/deploy crm")],
             verifies: vec![String::from("consumer")],
             old_is_ours: true,
+            policy: String::from("my-crm"),
+            ask: String::new(),
         }
+    }
+
+    /// The story of a policy with a target of its own.
+    pub fn of(policy: &str, plan: Plan) -> Self {
+        Self { policy: policy.to_owned(), targets: vec![format!("vault:apps/{policy}")], ..Self::begin(plan) }
     }
 
     pub fn matter(&self) -> Matter<'_> {
         Matter {
             environment: "prod",
-            policy: "my-crm",
+            policy: &self.policy,
             rotation: "rot_abc",
             actor: "schedule",
             at: self.now,
@@ -89,6 +98,7 @@ impl Story {
             hooks: &self.hooks,
             verifies: &self.verifies,
             old_key: "id def_42",
+            ask: &self.ask,
             new_key: if self.machine.new.is_some() { "id def_43" } else { "" },
         }
     }
@@ -143,7 +153,9 @@ impl Story {
     pub fn good(&self, effect: &Effect) -> Event {
         let old = Key { id: Some(String::from("def_42")), fingerprint: String::from("sha256:00"), expires_at: None };
         match effect {
-            Effect::Survey => Event::Surveyed(Ok(Survey { old: Some(old), old_is_ours: self.old_is_ours })),
+            Effect::Survey => {
+                Event::Surveyed(Ok(Survey { old: Some(old), old_is_ours: self.old_is_ours, old_is_sealed: true }))
+            }
             Effect::Mint | Effect::Replay => Event::Replied(Answer::Done(())),
             Effect::ReadReply | Effect::ReadNew => {
                 let key = Key { id: Some(String::from("def_43")), fingerprint: String::from("sha256:01"), expires_at: None };

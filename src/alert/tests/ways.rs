@@ -1,7 +1,8 @@
 //! No way out is offered that the machine refuses, and something is offered wherever a person is waited for.
 
 use cutover_machine::event::{Event, Order};
-use cutover_machine::plan::{Lifecycle, ListBy, ReRotate};
+use cutover_machine::manual::Handed;
+use cutover_machine::plan::{GraceOffer, Lifecycle, ListBy, ReRotate};
 use cutover_machine::state::{Call, Doubt, End, Grace, Held, Key, Layout, Leg, MintIntent, Phase, RetireState, Why};
 use cutover_machine::{Now, Plan, Rotation, Span, Stamp, decide};
 
@@ -19,6 +20,14 @@ fn order(command: &str) -> Option<Order> {
         "confirm" if has("--retire") => Order::ConfirmRetire,
         "confirm" => Order::Confirm,
         "adopt" => Order::AdoptOld,
+        "submit" => Order::Submit(Handed {
+            key: Key {
+                id: has("--id").then(|| String::from("def_44")),
+                fingerprint: String::from("sha256:44"),
+                expires_at: None,
+            },
+            old_expires_at: has("--old-expires-at").then_some(START),
+        }),
         "rotate" => return None,
         other => panic!("an unknown verb: {other}"),
     })
@@ -28,6 +37,7 @@ fn whys() -> Vec<Why> {
     let text = || String::from("a detail");
     vec![
         Why::Preflight(text()),
+        Why::Credential(text()),
         Why::MintRefused(text()),
         Why::Doubt,
         Why::Candidates(vec![String::from("def_44")]),
@@ -56,6 +66,12 @@ fn plans() -> Vec<Plan> {
                 plan.provider.lifecycle = lifecycle;
                 plan.provider.declares.re_rotate = re_rotate;
                 plan.provider.declares.list = list;
+                if lifecycle == Lifecycle::Manual {
+                    plan.provider.verbs.revoke = list == ListBy::Name;
+                    plan.provider.verbs.new_id = list == ListBy::Name;
+                    plan.provider.declares.grace =
+                        (re_rotate == ReRotate::Destroys).then_some(GraceOffer::Fixed(Span::hours(24)));
+                }
                 plans.push(plan);
             }
         }
@@ -156,7 +172,7 @@ fn nothing_is_offered_while_a_call_is_under_way_that_would_be_refused() {
 #[test]
 fn a_mint_in_doubt_says_what_dies() {
     let mut story = Story::begin(grace_plan());
-    for plan in plans() {
+    for plan in plans().into_iter().filter(|plan| plan.provider.lifecycle != Lifecycle::Manual) {
         let rotation = rotation(Phase::Doubt, Some(Why::Doubt), 0, &plan);
         let ways = offered(&mut story, rotation, &plan);
         let again = ways.iter().find(|way| way.command.contains("--mint-again")).expect("offered");

@@ -84,6 +84,18 @@ impl Reading<'_> {
             wanted.push("rotation = ?");
             args.push(Cell::text(rotation));
         }
+        if !query.kinds.is_empty() {
+            wanted.push("kind IN (SELECT value FROM json_each(?))");
+            args.push(Cell::Text(json_list(&query.kinds)));
+        }
+        if let Some(since) = query.since {
+            wanted.push("at >= ?");
+            args.push(Cell::Int(since.0));
+        }
+        if query.after > 0 {
+            wanted.push("seq > ?");
+            args.push(Cell::Int(i64::try_from(query.after).unwrap_or(i64::MAX)));
+        }
         let filter = if wanted.is_empty() { String::new() } else { format!("WHERE {}", wanted.join(" AND ")) };
         // A negative limit is none, to SQLite.
         args.push(Cell::Int(if query.limit == 0 { -1 } else { i64::try_from(query.limit).unwrap_or(-1) }));

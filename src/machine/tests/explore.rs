@@ -8,9 +8,9 @@
 
 mod world;
 
-use cutover_machine::Stamp;
 use cutover_machine::plan::VerifyKind;
 use cutover_machine::state::{Layout, Leg};
+use cutover_machine::{Effect, Stamp};
 use world::{Fault, Kind, Run, kinds};
 
 /// Every history with at most this many faults is run.
@@ -62,6 +62,21 @@ fn every_ordinary_rotation_ends() {
         assert!(run.closed(), "{}: {}", kind.name, run.story());
         assert_eq!(run.mints_sent, 1, "{}", kind.name);
     }
+}
+
+/// Bondi's lost reply: nothing can be looked at, and a person finds the key. It is handed in, and not one more is minted.
+#[test]
+fn a_key_that_a_person_found_ends_the_doubt() {
+    let mut seen = 0;
+    for kind in kinds().into_iter().filter(|kind| kind.finds) {
+        let mint = Run::new(kind.clone(), &[]).finish().boundaries.iter().position(|effect| *effect == Effect::Mint);
+        let run = Run::new(kind.clone(), &[(mint.expect("one mint"), Fault::ReplyLost)]).finish();
+        assert!(run.closed(), "{}: {}", kind.name, run.story());
+        assert_eq!(run.mints_sent, 1, "{}", kind.name);
+        assert!(run.submitted(), "{}: {}", kind.name, run.story());
+        seen += 1;
+    }
+    assert!(seen >= 10, "{seen}");
 }
 
 /// A target that was set back began a second leg, and a `confirm` that nobody had given counted for it.

@@ -123,6 +123,10 @@ impl EngineClock for Stepping {
     fn boot(&self) -> Span {
         self.inner.boot()
     }
+
+    fn boot_id(&self) -> String {
+        self.inner.boot_id()
+    }
 }
 
 /// M15: the clock leaps over a date. Nothing starts on the word of such a clock until a person has confirmed it; then the date is made
@@ -147,8 +151,62 @@ async fn m15_a_clock_that_leaps_starts_nothing_before_it_is_confirmed() {
     let selector = cutover::engine::Selector { all: true, ..Default::default() };
     let by_hand = shop.house.engine().rotate(&selector, "test", None).await;
     assert!(by_hand[0].refused.is_some(), "{by_hand:?}");
-    assert!(shop.house.engine().confirm_clock(), "it was frozen");
+    assert!(shop.house.engine().confirm_clock("test", None).await.expect("kept"), "it was frozen");
     shop.house.until("crm", |status| status.phase != "idle").await;
+    shop.close().await;
+}
+
+/// M15 over restarts: a freeze is not forgotten with the process that saw it, is not told again by the next one, ends by a person's word,
+/// and a step while no process ran is seen too.
+#[tokio::test(flavor = "multi_thread")]
+async fn m15_a_frozen_clock_stays_frozen_over_a_restart() {
+    let mut shop = BondiShop::open(3600).await;
+    let now = shop.house.clock.now();
+    shop.house.write("session", shop.bondi.session_until(now.plus(Span::DAY.times(60))).expose());
+    let own = format!("cadence = \"30d\"\nanchor = \"{}\"\ntimezone = \"UTC\"", anchor(now.plus(Span::DAY.times(3))));
+    let config = shop.policy("bondi", &own, "");
+    let clock = Arc::new(Stepping { inner: shop.house.clock.clone(), step: AtomicI64::new(0) });
+    shop.house.try_start(&config, nowhere(), clock.clone()).await.expect("started");
+    shop.house.pass(Span::minutes(5)).await;
+    assert!(!shop.house.engine().frozen());
+    shop.house.stop().await;
+    // While nothing runs.
+    clock.step.store(Span::DAY.times(4).0, Ordering::SeqCst);
+    for start in 1..=3 {
+        shop.house.try_start(&config, nowhere(), clock.clone()).await.expect("started");
+        assert!(shop.house.engine().frozen(), "start {start}");
+        shop.house.alerted("held").await;
+        shop.house.pass(Span::hours(1)).await;
+        assert_eq!((shop.bondi.mints(), shop.house.status("crm").phase.as_str()), (0, "idle"), "start {start}");
+        shop.house.stop().await;
+    }
+    let frozen = |kinds: Vec<String>| kinds.iter().filter(|kind| *kind == "held").count();
+    assert_eq!(frozen(shop.house.alert_kinds()), 1, "{:?}", shop.house.alert_kinds());
+    shop.house.try_start(&config, nowhere(), clock.clone()).await.expect("started");
+    assert!(shop.house.engine().confirm_clock("test", None).await.expect("kept"), "it was frozen");
+    shop.house.alerted("recovered").await;
+    shop.house.stop().await;
+    shop.house.try_start(&config, nowhere(), clock.clone()).await.expect("started");
+    assert!(!shop.house.engine().frozen(), "the word outlives the process too");
+    shop.house.until("crm", |status| status.phase != "idle").await;
+    shop.close().await;
+}
+
+/// M15: a clock that was wrong and is right again needs nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn m15_a_clock_that_is_sane_again_after_a_restart_thaws_by_itself() {
+    let mut shop = BondiShop::open(3600).await;
+    let config = shop.policy("bondi", "cadence = \"1y\"", "");
+    let clock = Arc::new(Stepping { inner: shop.house.clock.clone(), step: AtomicI64::new(0) });
+    shop.house.try_start(&config, nowhere(), clock.clone()).await.expect("started");
+    shop.house.pass(Span::minutes(5)).await;
+    clock.step.store(-Span::DAY.0, Ordering::SeqCst);
+    shop.house.alerted("held").await;
+    shop.house.stop().await;
+    clock.step.store(0, Ordering::SeqCst);
+    shop.house.try_start(&config, nowhere(), clock.clone()).await.expect("started");
+    shop.house.alerted("recovered").await;
+    assert!(!shop.house.engine().frozen());
     shop.close().await;
 }
 

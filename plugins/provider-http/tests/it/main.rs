@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a helper of a test fails the test by panicking")]
 
 mod accounts;
+mod by_hand;
 mod common;
 mod doubles;
 mod faults;

@@ -51,6 +51,7 @@ const LOADED: &[&str] = &[
     "gitlab-project-token",
     "jupyterhub-token",
     "okta-client-secret",
+    "plana-manual",
     "plana",
     "slack-config-token",
     "snyk-service-account",
@@ -58,6 +59,7 @@ const LOADED: &[&str] = &[
     "vault-approle-secret-id",
     "wrapd-agent-token",
     "wrapd-api-key",
+    "wrapd-manual",
 ];
 
 #[test]
@@ -78,7 +80,7 @@ fn a_shared_definition_is_shipped_as_it_is_but_for_comments_and_support() {
         assert_eq!(mine.name(), *name);
         assert_eq!(mine.text(), *text);
     }
-    assert_eq!(shipped().len(), 4);
+    assert_eq!(shipped().len(), 6);
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn policies(config: &Config) -> Vec<String> {
 #[test]
 fn it_loads_without_a_note_of_something_forgotten() {
     let config = sound(EXAMPLE);
-    assert_eq!(config.policies.keys().map(String::as_str).collect::<Vec<_>>(), ["agent", "my-crm", "stock-sync"]);
+    assert_eq!(config.policies.keys().map(String::as_str).collect::<Vec<_>>(), ["agent", "api-key", "my-crm", "stock-sync"]);
     assert_eq!(config.notes.iter().map(ToString::to_string).collect::<Vec<_>>(), Vec::<String>::new());
 }
 

@@ -90,7 +90,12 @@ const MAIN: &[(&str, &str, &str)] = &[
     (
         "{ credential = \"seal-key\" }",
         "{ credential = \"a\" }\nlisten = \"localhost\"",
-        "c.toml:4:10: daemon.listen: is not an address and a port: must be an address and a port such as \"127.0.0.1:9464\" or \"[::1]:9464\"; \"\" = off",
+        "c.toml:4:10: daemon.listen: is not an address and a port: must be an address and a port such as \"127.0.0.1:9464\" or \"[::1]:9464\", or \"unix:/run/cutover/web.sock\"; \"\" = off",
+    ),
+    (
+        "{ credential = \"seal-key\" }",
+        "{ credential = \"a\" }\nlisten = \"unix:web.sock\"",
+        "c.toml:4:10: daemon.listen: is not the absolute path of a socket: such as \"unix:/run/cutover/web.sock\"",
     ),
     (
         "{ credential = \"seal-key\" }",

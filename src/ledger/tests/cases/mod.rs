@@ -178,11 +178,16 @@ async fn history_is_a_chain_that_can_be_asked(ledger: &dyn Ledger) {
         policies: policies.iter().map(|name| (*name).to_owned()).collect(),
         rotation: rotation.map(str::to_owned),
         limit,
+        ..HistoryQuery::default()
     };
     let kinds = async |query: HistoryQuery| {
         ledger.history(&query).await.unwrap().into_iter().map(|row| row.entry.kind).collect::<Vec<_>>()
     };
     assert_eq!(kinds(ask(&["h1"], None, 0)).await, ["minted", "settled"]);
+    let settled = HistoryQuery { kinds: vec!["settled".to_owned()], ..HistoryQuery::default() };
+    assert_eq!(kinds(HistoryQuery { after: before, ..settled.clone() }).await, ["settled"]);
+    assert_eq!(kinds(HistoryQuery { after: before + 4, ..settled.clone() }).await, Vec::<String>::new());
+    assert_eq!(kinds(HistoryQuery { since: Some(Stamp(i64::MAX)), ..settled }).await, Vec::<String>::new());
     assert_eq!(kinds(ask(&["h1"], None, 1)).await, ["settled"]);
     assert_eq!(kinds(ask(&["h1", "h2"], None, 0)).await, ["minted", "minted", "settled"]);
     assert_eq!(kinds(ask(&[], Some("h2-r"), 0)).await, ["minted"]);

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use cutover_machine::emergency::{Cut, EmergencyOrder};
 use cutover_machine::event::{Answer, Class, Fact, Holding, Listed, Minted, Order, Refused, Sight, Survey, Use, Uses, Watched};
+use cutover_machine::manual::Handed;
 use cutover_machine::plan::{
     Declares, GraceOffer, HookPlan, LastUsed, Lifecycle, ListBy, NullUse, ProviderFacts, ReRotate, TargetPlan, Verbs,
     VerifyKind, VerifyPlan,
 };
-use cutover_machine::state::{Key, Layout, Phase};
+use cutover_machine::state::{End, Key, Layout, Phase};
 use cutover_machine::{Due, Effect, Event, Now, Plan, Rotation, Span, Stamp, decide, due};
 
 /// One provider, one layout, one way of seeing evidence.
@@ -18,6 +19,8 @@ pub struct Kind {
     pub plan: Plan,
     pub core: bool,
     pub targets: usize,
+    /// Held in doubt, a person finds the key that was made and hands it in.
+    pub finds: bool,
 }
 
 /// What goes wrong at one boundary.
@@ -121,6 +124,11 @@ impl Run {
         self.rotation.phase == Phase::Closed
     }
 
+    /// A person handed a key in.
+    pub fn submitted(&self) -> bool {
+        self.told.iter().any(|fact| matches!(fact, Fact::Ordered { order } if order == "submit"))
+    }
+
     /// What happened, in words: the same script run once more, told this time.
     pub fn story(&self) -> String {
         match &self.story {
@@ -174,14 +182,30 @@ impl Run {
     /// A person does what the alert says, a few times: sets a foreign value back, resumes, confirms what is true.
     fn person(&mut self) -> bool {
         if self.rotation.held.is_none() {
-            let moved = self.apps.iter().all(|app| !app.contains(&OLD.to_owned()));
-            let order = if self.rotation.phase == Phase::Retire { Order::ConfirmRetire } else { Order::Confirm };
-            return moved && !self.rotation.retire.confirmed && self.order(&order);
+            if self.rotation.phase == Phase::Mint {
+                return self.makes_a_key();
+            }
+            let old = self.rotation.old.as_ref().map_or(String::new(), |key| key.fingerprint.clone());
+            let moved = self.apps.iter().all(|app| !app.contains(&old));
+            if self.rotation.phase != Phase::Retire {
+                return moved && !self.rotation.retire.confirmed && self.order(&Order::Confirm);
+            }
+            if moved && self.kind.plan.ended_by_hand() && self.rotation.retire.revoked_at.is_none() {
+                // First it is ended in the dashboard, then that is said.
+                if let Some(key) = self.keys.get_mut(&old) {
+                    key.dies_at = Some(self.now);
+                }
+            }
+            return moved && !self.rotation.retire.confirmed && self.order(&Order::ConfirmRetire);
         }
         if self.resumes >= 3 {
             return false;
         }
         self.resumes += 1;
+        if self.kind.finds && self.rotation.phase == Phase::Doubt && self.newest() != OLD {
+            let order = Order::Submit(Handed { key: key(&self.newest()), old_expires_at: None });
+            return self.order(&order);
+        }
         for target in &mut self.targets {
             for value in target.values_mut() {
                 if value == "foreign" {
@@ -209,6 +233,14 @@ impl Run {
     /// The rotation as it stands.
     pub const fn rotation(&self) -> &Rotation {
         &self.rotation
+    }
+
+    /// A person clicks in the dashboard, and hands in what it shows.
+    fn makes_a_key(&mut self) -> bool {
+        self.mint();
+        let name = self.newest();
+        let old_expires_at = self.keys.get(OLD).and_then(|old| old.dies_at).filter(|_| self.kind.plan.provider_ends_old());
+        self.order(&Order::Submit(Handed { key: key(&name), old_expires_at }))
     }
 
     fn order(&mut self, order: &Order) -> bool {
@@ -316,7 +348,7 @@ impl Run {
             Effect::Survey => Event::Surveyed(if fault == Some(Fault::Refused) {
                 Err("down".into())
             } else {
-                Ok(Survey { old: Some(key(OLD)), old_is_ours: true })
+                Ok(Survey { old: Some(key(OLD)), old_is_ours: true, old_is_sealed: true })
             }),
             Effect::Mint => {
                 if applied {
@@ -564,6 +596,15 @@ impl Run {
         if self.rotation.emergency.is_some() {
             return;
         }
+        if self.kind.plan.provider.lifecycle == Lifecycle::Manual && self.rotation.end == Some(End::Done) {
+            assert!(
+                !self.alive(OLD),
+                "{}: done, and the old key lives\nscript {:?}\n{}",
+                self.kind.name,
+                self.script,
+                self.story()
+            );
+        }
         let live = self.keys.keys().filter(|name| self.alive(name)).count();
         let lists = self.kind.plan.provider.declares.list == ListBy::Name;
         assert!(
@@ -606,7 +647,7 @@ pub fn kinds() -> Vec<Kind> {
                         }
                         let name = format!("overlap {name} off={deactivate} during={during} targets={targets} seen={seen}");
                         let core = targets == 1 && (list == ListBy::Name || deactivate);
-                        kinds.push(Kind { name, plan, core, targets });
+                        kinds.push(Kind { name, plan, core, targets, finds: false });
                     }
                 }
             }
@@ -627,8 +668,40 @@ pub fn kinds() -> Vec<Kind> {
                     plan.provider.declares.grace = Some(GraceOffer::Fixed(grace));
                     let name = format!("grace {name} {grace} during={during} targets={targets}");
                     let core = targets == 1 && grace == Span::hours(24);
-                    kinds.push(Kind { name, plan, core, targets });
+                    kinds.push(Kind { name, plan, core, targets, finds: false });
                 }
+            }
+        }
+    }
+    kinds.extend(found_kinds(&kinds));
+    kinds.extend(manual_kinds());
+    kinds
+}
+
+/// Kinds in which a mint is held in doubt, once more: this time a person finds the key.
+fn found_kinds(kinds: &[Kind]) -> Vec<Kind> {
+    let held = kinds.iter().filter(|kind| {
+        let declares = &kind.plan.provider.declares;
+        declares.re_rotate != ReRotate::KeepsAll && declares.list != ListBy::Name && !declares.reread && kind.targets == 1
+    });
+    held.map(|kind| Kind { name: format!("{} found", kind.name), finds: true, core: false, ..kind.clone() }).collect()
+}
+
+/// A person makes the key: the old one ended by hand (seen refused, or by their word), or by the clock that the dashboard starts.
+fn manual_kinds() -> Vec<Kind> {
+    let mut kinds = Vec::new();
+    for (name, probe, clock) in
+        [("seen", true, false), ("word", false, false), ("clock", true, true), ("blind clock", false, true)]
+    {
+        for during in [false, true] {
+            for targets in [1, 2] {
+                let mut plan = plan(Lifecycle::Manual, ListBy::None, ReRotate::Destroys, Span::hours(24));
+                layouts(&mut plan, during, targets);
+                plan.provider.verbs.probe = probe;
+                plan.provider.declares.negative_probe = probe;
+                plan.provider.declares.grace = clock.then_some(GraceOffer::Fixed(Span::hours(24)));
+                let name = format!("manual {name} during={during} targets={targets}");
+                kinds.push(Kind { name, plan, core: targets == 1, targets, finds: false });
             }
         }
     }
