@@ -38,6 +38,17 @@ fn what_is_right_is_taken() {
         "resume",
         "resume crm --mint-again",
         "abandon crm --rotation rot_1",
+        "plan",
+        "plan crm --until 2027-06-30 --format ics",
+        "plan --tag prod --diff next.toml",
+        "keys",
+        "keys bondi --toml",
+        "keys bondi --param workspace=ws_1 --json",
+        "init --name prod --provider bondi --param slug=x",
+        "completions bash",
+        "man",
+        "ledger copy --to sqlite:/b/l.db",
+        "ledger copy --from sqlite:/b/l.db --to sqlite:/c/l.db --json",
         "providers",
         "providers list --json",
         "providers show bondi",
@@ -72,6 +83,14 @@ fn what_is_wrong_is_usage() {
         "history --limit many",
         "providers show",
         "providers test",
+        "plan --until soon",
+        "plan --format yaml",
+        "plan --diff next.toml --format ics",
+        "keys --param workspace=ws_1",
+        "keys bondi --toml --json",
+        "ledger",
+        "ledger copy",
+        "completions tcsh",
         "keygen --force",
         "status --no-such-flag",
     ];
@@ -110,18 +129,24 @@ Rotates API keys and proves that nobody went down while it did
 Usage: cutover [OPTIONS] <COMMAND>
 
 Commands:
-  run        Run the daemon
-  demo       The whole story on an embedded provider, store and consumer; nothing to set up
-  check      Check the configuration; with --online everything it needs
-  rotate     Rotate the selected policies now
-  status     How the policies stand
-  history    Who rotated what, when, why, on which evidence
-  confirm    Say that the new key is in use; with --retire, that the old one may be ended
-  resume     Look again and repeat what is safe; without a policy: the clock is right as it is now
-  abandon    Give a rotation up
-  adopt      The key that stands in the targets counts as known, or by its id as ours
-  providers  The providers that are known; a definition checked
-  keygen     Print a new sealing key
+  run          Run the daemon
+  demo         The whole story on an embedded provider, store and consumer; nothing to set up
+  init         Write a first configuration, after five questions
+  check        Check the configuration; with --online everything it needs
+  rotate       Rotate the selected policies now
+  status       How the policies stand
+  plan         What will happen when; a calendar; what a changed configuration would change
+  history      Who rotated what, when, why, on which evidence
+  confirm      Say that the new key is in use; with --retire, that the old one may be ended
+  resume       Look again and repeat what is safe; without a policy: the clock is right as it is now
+  abandon      Give a rotation up
+  adopt        The key that stands in the targets counts as known, or by its id as ours
+  providers    The providers that are known; a definition checked
+  keys         The provider's keys beside the ledger's: ours, adopted, unknown, orphan
+  ledger       Copy the ledger: backup, restore, another place
+  keygen       Print a new sealing key
+  completions  Print the completions for a shell
+  man          Print the manual page
 
 Options:
       --config <FILE>  The configuration [env: CUTOVER_CONFIG] [default: /etc/cutover/cutover.toml]

@@ -6,6 +6,7 @@
 
 mod client;
 pub mod emergency;
+pub mod looks;
 pub mod people;
 mod places;
 mod server;

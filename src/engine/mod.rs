@@ -1,10 +1,12 @@
 //! The drain loop: what is due is started, what is under way is driven, and everything is durable before it is done.
 
+pub mod ahead;
 mod answer;
 mod calling;
 mod calls;
 pub mod check;
 pub mod clock;
+pub mod cure;
 mod credential;
 mod cut;
 mod effects;
@@ -13,6 +15,7 @@ mod gate;
 mod housekeeping;
 mod ids;
 mod keeper;
+pub mod keys;
 mod loops;
 mod orders;
 mod plugins;
@@ -50,6 +53,7 @@ pub use plugins::Workshop;
 pub use run::Stop;
 use run::{Ordered, Runner};
 use shared::Shared;
+pub use snapshot::PolicyState;
 use snapshot::{Record, Snapshot};
 pub use status::{HeldStatus, PolicyStatus, Selector};
 

@@ -5,6 +5,7 @@ mod binary;
 mod cast;
 mod emergency;
 mod faults;
+mod first_minutes;
 mod hostile;
 mod house;
 mod lost;
