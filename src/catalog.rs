@@ -38,6 +38,40 @@ const NOTIFIERS: &[(&str, Build<dyn Notifier>)] = &[
     ("webhook", |reader, around| Some(Box::new(WebhookNotifier::build(reader, around)?))),
 ];
 
+/// How the place of a store is typed in one word, after its kind and a colon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Typed {
+    /// `/directory/file`
+    File,
+    /// `https://host:port/mount/path`
+    Url,
+    /// `region/path`
+    Region,
+}
+
+/// What `cutover init` writes for one kind of store or channel; `@NAME@` stands for what was answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Starter {
+    /// How it is named where it is typed.
+    pub word: &'static str,
+    /// How its place is typed.
+    pub typed: Typed,
+    /// Its table.
+    pub text: &'static str,
+}
+
+/// The starters of the stores.
+pub const STORE_STARTERS: &[Starter] = &[
+    Starter { word: "file", typed: Typed::File, text: include_str!("../plugins/store-file/starter.toml") },
+    Starter { word: "vault", typed: Typed::Url, text: include_str!("../plugins/store-vault/starter.toml") },
+    Starter { word: "aws", typed: Typed::Region, text: include_str!("../plugins/store-aws/starter.toml") },
+];
+
+/// What is written for a channel that is typed as a mail address, and for one that is typed as a URL.
+pub const MAIL_STARTER: &str = include_str!("../plugins/notify-smtp/starter.toml");
+/// See [`MAIL_STARTER`].
+pub const WEBHOOK_STARTER: &str = include_str!("../plugins/notify-webhook/starter.toml");
+
 /// Where an operator's own definitions are, unless `CUTOVER_PROVIDERS` names another directory.
 const DEFINITIONS: &str = "/etc/cutover/providers";
 

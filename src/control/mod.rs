@@ -8,6 +8,7 @@ mod client;
 mod deciding;
 pub mod emergency;
 mod frame;
+pub mod looks;
 pub mod people;
 mod places;
 mod server;

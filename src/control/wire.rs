@@ -173,6 +173,44 @@ pub enum Ask {
         #[serde(default)]
         reason: Option<String>,
     },
+    /// What will happen by the schedules. Items: `Coming`; done: [`Planned`].
+    Plan {
+        /// Which; all, where nothing is said.
+        #[serde(default)]
+        selector: Selector,
+        /// Up to when, RFC 3339; absent: a year from now, and of each policy at least the next date.
+        #[serde(default)]
+        until: Option<String>,
+    },
+    /// What each policy's schedule goes on from. Items: `Scheduled`.
+    Schedules {},
+    /// The keys that providers list, beside what the ledger knows. Items: `Listed`.
+    Keys {
+        /// Only this provider's table.
+        #[serde(default)]
+        provider: Option<String>,
+        /// The params to ask with, where no policy says them.
+        #[serde(default)]
+        params: std::collections::BTreeMap<String, Value>,
+    },
+    /// Copies the ledger, in use as it is, to a file that is not there yet. Done: `Copied`.
+    LedgerCopy {
+        /// `sqlite:` and an absolute path, on the daemon's machine and written by the daemon's user.
+        to: String,
+    },
+}
+
+/// How far a plan reaches.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// `[daemon] name`.
+    pub environment: String,
+    /// From, RFC 3339.
+    pub at: String,
+    /// To, RFC 3339.
+    pub until: String,
+    /// The policies that have more dates than are told.
+    pub more: Vec<String>,
 }
 
 /// What a person decides about a rotation.
@@ -453,6 +491,10 @@ mod tests {
                 bytes: 44,
             },
             Ask::Suspend { selector: Selector::default(), until: cutover_api::Stamp(1), reason: None },
+            Ask::Plan { selector: Selector::default(), until: Some("2027-01-01T00:00:00Z".into()) },
+            Ask::Schedules {},
+            Ask::Keys { provider: Some("bondi".into()), params: [("a".to_owned(), 1.into())].into() },
+            Ask::LedgerCopy { to: "sqlite:/x".into() },
         ];
         for ask in asks {
             let bytes = encode_ask(&ask).unwrap();

@@ -160,11 +160,11 @@ impl Runner {
     fn surveyed(&self, found: Result<Found, Wrong>) -> Landed {
         let found = match found {
             Ok(found) => found,
-            Err(Wrong { findings, denied: true }) => return Event::Denied(findings.join("\n")).into(),
-            Err(wrong) => return Event::Surveyed(Err(wrong.findings.join("\n"))).into(),
+            Err(Wrong { findings, denied: true }) => return Event::Denied(super::cure::lines(&findings)).into(),
+            Err(wrong) => return Event::Surveyed(Err(super::cure::lines(&wrong.findings))).into(),
         };
         for note in &found.notes {
-            warn!(policy = self.policy, rotation = self.id, note, "preflight");
+            warn!(policy = self.policy, rotation = self.id, note = note.text, "preflight");
         }
         let mut landed = Landed::from(Event::Surveyed(Ok(found.survey)));
         // After a first mint the key in use stays the one that was recorded before it.

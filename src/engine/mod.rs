@@ -1,10 +1,12 @@
 //! The drain loop: what is due is started, what is under way is driven, and everything is durable before it is done.
 
+pub mod ahead;
 mod answer;
 mod calling;
 mod calls;
 pub mod check;
 pub mod clock;
+pub mod cure;
 mod credential;
 mod cut;
 mod effects;
@@ -14,6 +16,7 @@ mod gauges;
 mod housekeeping;
 mod ids;
 mod keeper;
+pub mod keys;
 mod loops;
 mod orders;
 mod plugins;
@@ -54,6 +57,7 @@ pub use plugins::Workshop;
 pub use run::Stop;
 use run::{Ordered, Runner};
 use shared::Shared;
+pub use snapshot::PolicyState;
 use snapshot::{Record, Snapshot};
 pub use status::{HeldStatus, PolicyStatus, Selector};
 pub use submit::{LONGEST_VALUE, Submission, check_value};

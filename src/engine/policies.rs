@@ -1,5 +1,7 @@
 //! The schedule of every policy: what is due is started, what was missed is reported and run in the next opening.
 
+use std::collections::BTreeMap;
+
 use cutover_api::Stamp;
 use cutover_config::{Config, Policy};
 use cutover_ledger::{Commit, HistoryEntry};
@@ -14,7 +16,7 @@ use super::times::{rfc3339, stamp, timestamp};
 use crate::alert;
 
 /// A policy's dates.
-fn timetable<'a>(policy: &'a Policy, state: &'a PolicyState) -> Timetable<'a> {
+pub(super) fn timetable<'a>(policy: &'a Policy, state: &'a PolicyState) -> Timetable<'a> {
     policy.schedule.timetable(&state.seed, timestamp(state.first_loaded), timestamp(state.since))
 }
 
@@ -71,6 +73,16 @@ fn edited(policy: &Policy, state: &PolicyState, now: Stamp) -> PolicyState {
         next.overdue_told = None;
     }
     next
+}
+
+/// What would be known of each policy if this configuration was loaded now: nothing is written.
+#[must_use]
+pub fn prospective(states: &BTreeMap<String, PolicyState>, config: &Config, now: Stamp) -> BTreeMap<String, PolicyState> {
+    let known: Vec<(String, String)> = states.iter().map(|(name, state)| (name.clone(), state.identity.clone())).collect();
+    let renamed = cutover_config::renames(&known, config);
+    let before = |name: &String| states.get(name).or_else(|| states.get(&renamed.iter().find(|(_, to)| to == name)?.0));
+    let one = |policy: &Policy| before(&policy.name).map_or_else(|| fresh(policy, now), |state| edited(policy, state, now));
+    config.policies.iter().map(|(name, policy)| (name.clone(), one(policy))).collect()
 }
 
 /// Brings what is known of the policies in line with a configuration: new ones, edits, renames. One commit; starts nothing.

@@ -6,6 +6,7 @@ mod by_hand;
 mod cast;
 mod emergency;
 mod faults;
+mod first_minutes;
 mod hostile;
 mod house;
 mod lost;
