@@ -171,7 +171,7 @@ impl Engine {
         if !shared.frozen() {
             return Ok(false);
         }
-        let facts = json!({ "step_ms": shared.clock_step(), "reason": reason });
+        let facts = json!({ "step_ms": shared.clock_mark().off(shared.clock.as_ref()), "reason": reason });
         let row = entry(shared.clock.now(), None, actor, "clock-confirmed", &facts);
         let commit = Commit { history: vec![row], ..Commit::default() };
         shared.ledger.commit(commit).await.map_err(|error| OrderRefused { reason: error.to_string() })?;
