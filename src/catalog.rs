@@ -7,6 +7,7 @@ use cutover_api::{Hook, Notifier, Problem, Problems, Provider, Reader, Store, Su
 use cutover_config::Kinds;
 use cutover_hook_command::{CommandHook, CommandWitness};
 use cutover_hook_http::{ConsumerWitness, HttpHook};
+use cutover_hook_systemd::SystemdHook;
 use cutover_notify_smtp::SmtpNotifier;
 use cutover_notify_webhook::WebhookNotifier;
 use cutover_provider_http::{Definition, HttpProvider, shipped};
@@ -26,6 +27,7 @@ const STORES: &[(&str, Build<dyn Store>)] = &[
 const HOOKS: &[(&str, Build<dyn Hook>)] = &[
     ("command", |reader, around| Some(Box::new(CommandHook::build(reader, around)?))),
     ("http", |reader, around| Some(Box::new(HttpHook::build(reader, around)?))),
+    ("systemd", |reader, around| Some(Box::new(SystemdHook::build(reader, around)?))),
 ];
 
 const WITNESSES: &[(&str, Build<dyn Witness>)] = &[
