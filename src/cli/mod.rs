@@ -29,6 +29,7 @@ mod rotate;
 mod run;
 mod screen;
 mod select;
+mod service;
 mod status;
 mod submit;
 mod suspend;

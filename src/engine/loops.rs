@@ -29,7 +29,8 @@ impl Engine {
         self.tasks.spawn(async move { wake_ups(shared).await });
     }
 
-    /// Starts what is due, reports what was missed, sleeps until the next date.
+    /// The drain loop: starts what is due, reports what was missed, sleeps until the next date. It waits for the ledger and for its own
+    /// kind, never for a provider, a store or a hook: those have tasks of their own.
     async fn schedule(&self) {
         let shared = &self.shared;
         while !shared.stopping() {
@@ -65,13 +66,16 @@ impl Engine {
                         warn!(policy = name, detail, "could not be started; tried again within a minute");
                         next = next.min(now.plus(Span::MINUTE));
                     }
+                    shared.turns.turned();
                 }
                 let (_, at) = due(shared, &config, shared.clock.now());
                 next = next.min(at);
             }
+            shared.turns.turned();
             tokio::select! {
                 () = shared.clock.sleep_until(next.max(now.plus(Span(200)))) => {}
                 () = shared.woken() => {}
+                () = shared.turns.next() => {}
                 () = shared.shutdown.cancelled() => {}
             }
         }

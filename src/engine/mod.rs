@@ -35,16 +35,19 @@ mod survey;
 mod suspend;
 mod targets;
 pub mod times;
+mod turns;
 mod values;
 mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use cutover_api::{Problem, Problems, Reader, Stamp};
 use cutover_config::{Config, Kinds};
 use cutover_ledger::{Commit, HistoryEntry, Ledger, RotationWrite};
 use tokio::sync::mpsc;
+use tokio::sync::watch::Receiver;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
@@ -59,7 +62,7 @@ use run::{Ordered, Runner};
 use shared::Shared;
 pub use snapshot::PolicyState;
 use snapshot::{Record, Snapshot};
-pub use status::{HeldStatus, PolicyStatus, Selector};
+pub use status::{HeldStatus, PolicyStatus, Selector, Tally};
 pub use submit::{LONGEST_VALUE, Submission, check_value};
 pub use suspend::{Suspended, check_until};
 
@@ -378,6 +381,15 @@ impl Engine {
     pub fn look_again(&self) {
         self.shared.wake();
         self.shared.alerts_waiting();
+    }
+
+    /// Changes with every turn of the drain loop, which from now on turns at least once in `span`. A provider, a store or a hook that does
+    /// not answer does not hold it up; a ledger that takes no commit does.
+    #[must_use]
+    pub fn turns(&self, span: Duration) -> Receiver<u64> {
+        self.shared.turns.at_least_every(span);
+        self.shared.wake();
+        self.shared.turns.watch()
     }
 
     /// Returns when the engine has ended by itself or by [`Engine::stop`]; the reason, if it was a fault.

@@ -20,6 +20,7 @@ use super::run::Ordered;
 use super::sanity::Mark;
 use super::snapshot::{PolicyState, Record, Snapshot};
 use super::times::{stamp, timestamp};
+use super::turns::Turns;
 use crate::alert::Channels;
 
 /// A rotation as others see it.
@@ -50,6 +51,8 @@ pub struct Shared {
     pub gauges: Gauges,
     /// When it was made.
     pub started_at: Stamp,
+    /// That the drain loop turns.
+    pub turns: Turns,
     /// The daemon ends.
     pub shutdown: CancellationToken,
     policies: Mutex<BTreeMap<String, PolicyState>>,
@@ -97,6 +100,7 @@ impl Shared {
             gate: Gate::default(),
             gauges: Gauges::default(),
             started_at,
+            turns: Turns::default(),
             shutdown: CancellationToken::new(),
             policies: Mutex::default(),
             known: Mutex::default(),

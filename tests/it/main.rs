@@ -17,5 +17,7 @@ mod restarts;
 mod seeds;
 mod servers;
 mod stolen;
+mod units;
+mod watchdog;
 
 use house::House;
