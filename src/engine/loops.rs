@@ -34,7 +34,6 @@ impl Engine {
     async fn schedule(&self) {
         let shared = &self.shared;
         while !shared.stopping() {
-            shared.gauges.turned();
             let now = shared.clock.now();
             let config = shared.config();
             let mut next = now.plus(Span::MINUTE);
@@ -42,8 +41,7 @@ impl Engine {
                 let (calls, at) = due(shared, &config, now);
                 next = at;
                 for (name, call) in calls {
-                    shared.gauges.turned();
-                    let Some(policy) = config.policies.get(&name) else { continue };
+                            let Some(policy) = config.policies.get(&name) else { continue };
                     let was = shared.policy_state(&name).and_then(|state| state.due);
                     let result = match call {
                         Call::Missed(state) => {
