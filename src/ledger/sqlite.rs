@@ -41,8 +41,8 @@ use self::read::Reading;
 use self::writer::{Shared, Waiting, Work};
 use crate::seal::{Keyring, SealKeys};
 use crate::{
-    Commit, CommitError, Copied, DeliveryRow, HistoryQuery, HistoryRow, KeyRow, Ledger, Loaded, OpenError, OpenErrorKind, PolicyWrite,
-    RotationRow,
+    Commit, CommitError, Copied, DeliveryRow, HistoryQuery, HistoryRow, KeyRow, Ledger, Loaded, OpenError, OpenErrorKind,
+    PolicyWrite, RotationRow,
 };
 
 /// A ledger in one SQLite file. Close it with [`SqliteLedger::close`]; dropped, it closes by itself a little later.
