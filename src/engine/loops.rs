@@ -41,7 +41,7 @@ impl Engine {
                 let (calls, at) = due(shared, &config, now);
                 next = at;
                 for (name, call) in calls {
-                            let Some(policy) = config.policies.get(&name) else { continue };
+                    let Some(policy) = config.policies.get(&name) else { continue };
                     let was = shared.policy_state(&name).and_then(|state| state.due);
                     let result = match call {
                         Call::Missed(state) => {
