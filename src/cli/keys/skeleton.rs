@@ -57,13 +57,11 @@ fn policy(account: &Account, key: &ListedKey, stores: &[String], names: &mut BTr
     let wanted = slug(key.name.as_deref().or(key.prefix.as_deref()).unwrap_or_default());
     let wanted = if wanted.is_empty() { slug(&head.provider) } else { wanted };
     let name = unique(&wanted, names);
-    let given = head.params.iter().map(|(name, value)| (name.clone(), text(value)));
+    // What is called a name is, as a rule, the key's: another policy's is no good for it.
+    let own = |need: &str| key.name.clone().filter(|_| need.contains("name"));
+    let given = head.params.iter().map(|(name, value)| (name.clone(), own(name).unwrap_or_else(|| text(value))));
     let lacking = head.required.iter().filter(|need| !head.params.contains_key(*need));
-    let filled = lacking.map(|need| {
-        // What is called a name is, as a rule, the key's.
-        let value = key.name.clone().filter(|_| need.contains("name")).unwrap_or_else(|| MARK.to_owned());
-        (need.clone(), value)
-    });
+    let filled = lacking.map(|need| (need.clone(), own(need).unwrap_or_else(|| MARK.to_owned())));
     let params: Vec<String> =
         given.chain(filled).map(|(name, value)| format!("{} = {}", quoted(&name), quoted(&value))).collect();
     let params = if params.is_empty() { String::new() } else { format!("params   = {{ {} }}\n", params.join(", ")) };
