@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cutover_api::Secret;
 use cutover_fake::{Bondi, CallKind};
-use cutover_ledger::{Commit, CommitError, DeliveryRow, HistoryQuery, HistoryRow, Ledger, Loaded, RotationRow};
+use cutover_ledger::{Commit, CommitError, DeliveryRow, HistoryQuery, HistoryRow, KeyRow, Ledger, Loaded, RotationRow};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -61,7 +61,9 @@ impl Ledger for Closing {
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
         if commit.rotation.as_ref().is_some_and(|rotation| rotation.expected.is_none()) {
             self.waiting.send_modify(|n| *n += 1);
-            let _open = self.open.clone().wait_for(|open| *open).await;
+            let mut gate = self.open.clone();
+            // A gate that is gone is open.
+            let _gone = gate.wait_for(|open| *open).await.is_err();
         }
         self.ledger.commit(commit).await
     }
@@ -72,6 +74,10 @@ impl Ledger for Closing {
 
     async fn rotation(&self, id: &str) -> Result<Option<RotationRow>, CommitError> {
         self.ledger.rotation(id).await
+    }
+
+    async fn keys_of(&self, policies: &[String]) -> Result<Vec<KeyRow>, CommitError> {
+        self.ledger.keys_of(policies).await
     }
 
     async fn unseal(&self, rotation: &str, slot: &str) -> Result<Option<Secret>, CommitError> {
