@@ -11,6 +11,7 @@ mod frame;
 pub mod looks;
 pub mod people;
 mod places;
+mod refused;
 mod server;
 pub mod socket;
 #[cfg(test)]

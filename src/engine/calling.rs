@@ -8,8 +8,9 @@ use cutover_machine::state::Call;
 use cutover_machine::{Due, Effect, Event, Span, due};
 use tracing::{debug, warn};
 
-use super::effects::{Landed, Learn, Performer, again, hook_vars};
+use super::effects::{Landed, Performer, again, hook_vars};
 use super::ids;
+use super::learn::Learn;
 use super::run::{Runner, Stop};
 use super::survey::{Found, Surveyor, Wrong};
 

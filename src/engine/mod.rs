@@ -2,6 +2,7 @@
 
 pub mod ahead;
 mod answer;
+mod beginning;
 mod calling;
 mod calls;
 pub mod check;
@@ -17,6 +18,7 @@ mod housekeeping;
 mod ids;
 mod keeper;
 pub mod keys;
+mod learn;
 mod loops;
 mod orders;
 mod plugins;

@@ -8,7 +8,8 @@ use cutover_machine::{Due, Event, Fact, Now, due};
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
-use super::effects::{Landed, Learn};
+use super::effects::Landed;
+use super::learn::Learn;
 use super::plugins::Plugins;
 use super::shared::Shared;
 use super::snapshot::{Record, Snapshot, TargetTable};
