@@ -3,14 +3,11 @@
 //! Two questions are asked at rest. Is everything older than the new key dead, or does the cut set say of it that it is not? And is what
 //! the cut set calls dead dead?
 
-#![expect(clippy::panic, reason = "what the explorer finds is told by panicking, with the whole story")]
-
-mod world;
-
 use cutover_machine::Span;
 use cutover_machine::emergency::EmergencyOrder;
 use cutover_machine::plan::{GraceOffer, Lifecycle};
-use world::{Fault, Kind, Run, kinds};
+
+use crate::world::{Fault, Kind, Run, kinds};
 
 const ORDERS: [EmergencyOrder; 2] = [EmergencyOrder::CutFirst, EmergencyOrder::DeployFirst];
 
