@@ -6,7 +6,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
-    clippy::print_stderr,
+    clippy::disallowed_methods,
     reason = "a program for one developer's terminal"
 )]
 

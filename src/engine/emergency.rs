@@ -267,27 +267,25 @@ impl Engine {
     /// Begins what is not begun, as wide as it goes. The first are under way before the last are looked at.
     async fn begin_all(&self) {
         let now = self.shared.clock.now();
-        let waiting: Vec<(String, EmergencyOrder, Option<String>, String, Vec<String>)> =
-            self.shared.with_emergencies(|runs| {
-                let open = runs.values_mut().filter(|run| run.over.is_none());
-                let wanted = open.map(|run| {
-                    let due = run.parts.iter_mut().filter(|(_, part)| {
-                        part.rotation.is_none() && part.said.is_none() && !part.beginning && part.not_before <= now
-                    });
-                    let names = due.map(|(name, part)| {
-                        part.beginning = true;
-                        name.clone()
-                    });
-                    let names: Vec<String> = names.collect();
-                    (run.id.clone(), run.order, run.reason.clone(), run.actor.clone(), names)
+        let waiting: Vec<(Beginning, Vec<String>)> = self.shared.with_emergencies(|runs| {
+            let open = runs.values_mut().filter(|run| run.over.is_none());
+            let wanted = open.map(|run| {
+                let due = run.parts.iter_mut().filter(|(_, part)| {
+                    part.rotation.is_none() && part.said.is_none() && !part.beginning && part.not_before <= now
                 });
-                wanted.filter(|(.., names)| !names.is_empty()).collect()
+                let names = due.map(|(name, part)| {
+                    part.beginning = true;
+                    name.clone()
+                });
+                let names: Vec<String> = names.collect();
+                let (engine, reason, actor) = (self.clone(), run.reason.clone(), run.actor.clone());
+                (Beginning { engine, run: run.id.clone(), order: run.order, reason, actor }, names)
             });
-        for (run, order, reason, actor, names) in waiting {
+            wanted.filter(|(_, names)| !names.is_empty()).collect()
+        });
+        for (beginning, names) in waiting {
             for chunk in names.chunks(TOGETHER) {
-                let task =
-                    Beginning { engine: self.clone(), run: run.clone(), order, reason: reason.clone(), actor: actor.clone() };
-                task.begin(chunk).await;
+                beginning.begin(chunk).await;
             }
         }
     }
