@@ -1,7 +1,7 @@
 //! How fast cutover is: each figure beside its floor, measured in the same run on the same machine.
 //!
 //! `cargo bench` runs everything with sizes that take a few minutes; `cargo bench -- --policies 100000 --rotations 4000` takes more.
-//! `cargo test` runs every part as small as it can be and judges no figure. Every part runs in a process of its own, so that memory and processor time of one are never counted to another.
+//! `cargo bench -- --smoke` runs every part as small as it can be and judges no figure. Every part runs in a process of its own, so that memory and processor time of one are never counted to another.
 #![expect(
     clippy::expect_used,
     clippy::panic,

@@ -1,5 +1,4 @@
 //! The systemd hook against a bus whose systemd does as it is told.
-#![expect(clippy::expect_used, clippy::panic, reason = "tests tell by panicking")]
 
 #[cfg(test)]
 mod bus;
