@@ -74,7 +74,6 @@ fn what_is_wrong_is_usage() {
         "",
         "rotat crm",
         "run crm",
-        "rotate crm --emergency=cut-first",
         "rotate crm --all",
         "rotate --all --tag prod",
         "rotate crm --timeout 30m",
