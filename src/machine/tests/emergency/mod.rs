@@ -26,7 +26,8 @@ fn run(kind: &Kind, script: &[(usize, Fault)]) -> Run {
         );
     }
     if run.closed() {
-        let open = emergency.cut.iter().filter(|cut| !cut.settled());
+        // What a person says to have ended is reported as their word, not as proven.
+        let open = emergency.cut.iter().filter(|cut| cut.dead.is_none());
         let open: Vec<String> = open.filter_map(|cut| cut.key.id.clone()).collect();
         let nameless = emergency.cut.iter().any(|cut| !cut.settled() && cut.key.id.is_none());
         // A key whose reply was lost and that nobody can find is accounted for without a name.
