@@ -7,6 +7,7 @@ use cutover_api::{Hook, Notifier, Problem, Problems, Provider, Reader, Store, Su
 use cutover_config::Kinds;
 use cutover_hook_command::{CommandHook, CommandWitness};
 use cutover_hook_http::{ConsumerWitness, HttpHook};
+use cutover_hook_systemd::SystemdHook;
 use cutover_notify_smtp::SmtpNotifier;
 use cutover_notify_webhook::WebhookNotifier;
 use cutover_provider_http::{Definition, HttpProvider, shipped};
@@ -26,6 +27,7 @@ const STORES: &[(&str, Build<dyn Store>)] = &[
 const HOOKS: &[(&str, Build<dyn Hook>)] = &[
     ("command", |reader, around| Some(Box::new(CommandHook::build(reader, around)?))),
     ("http", |reader, around| Some(Box::new(HttpHook::build(reader, around)?))),
+    ("systemd", |reader, around| Some(Box::new(SystemdHook::build(reader, around)?))),
 ];
 
 const WITNESSES: &[(&str, Build<dyn Witness>)] = &[
@@ -37,6 +39,40 @@ const NOTIFIERS: &[(&str, Build<dyn Notifier>)] = &[
     ("smtp", |reader, around| Some(Box::new(SmtpNotifier::build(reader, around)?))),
     ("webhook", |reader, around| Some(Box::new(WebhookNotifier::build(reader, around)?))),
 ];
+
+/// How the place of a store is typed in one word, after its kind and a colon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Typed {
+    /// `/directory/file`
+    File,
+    /// `https://host:port/mount/path`
+    Url,
+    /// `region/path`
+    Region,
+}
+
+/// What `cutover init` writes for one kind of store or channel; `@NAME@` stands for what was answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Starter {
+    /// How it is named where it is typed.
+    pub word: &'static str,
+    /// How its place is typed.
+    pub typed: Typed,
+    /// Its table.
+    pub text: &'static str,
+}
+
+/// The starters of the stores.
+pub const STORE_STARTERS: &[Starter] = &[
+    Starter { word: "file", typed: Typed::File, text: include_str!("../plugins/store-file/starter.toml") },
+    Starter { word: "vault", typed: Typed::Url, text: include_str!("../plugins/store-vault/starter.toml") },
+    Starter { word: "aws", typed: Typed::Region, text: include_str!("../plugins/store-aws/starter.toml") },
+];
+
+/// What is written for a channel that is typed as a mail address, and for one that is typed as a URL.
+pub const MAIL_STARTER: &str = include_str!("../plugins/notify-smtp/starter.toml");
+/// See [`MAIL_STARTER`].
+pub const WEBHOOK_STARTER: &str = include_str!("../plugins/notify-webhook/starter.toml");
 
 /// Where an operator's own definitions are, unless `CUTOVER_PROVIDERS` names another directory.
 const DEFINITIONS: &str = "/etc/cutover/providers";

@@ -45,8 +45,11 @@ pub fn measure(wanted: &Wanted) -> Vec<Row> {
         town.close();
         let way = format!("{} ms there and back, once for the cut and once for the new key", AWAY.as_millis());
         vec![
-            Row::new(format!("emergency of {keys} keys, every old key dead, s"), seconds(dead)).floor(seconds(AWAY), "one way to the provider"),
-            Row::new("  every application with a new key, s", seconds(new.max(dead))).floor(2.0 * seconds(AWAY), way).aim("1.0"),
+            Row::new(format!("emergency of {keys} keys, every old key dead, s"), seconds(dead))
+                .floor(seconds(AWAY), "one way to the provider"),
+            Row::new("  every application with a new key, s", seconds(new.max(dead)))
+                .floor(2.0 * seconds(AWAY), way)
+                .aim("1.0"),
             Row::new("  CPU per key, ms", millis(cpu) / keys as f64),
             Row::new(format!("  the order durable, ms, {idle} other policies"), millis(durable)),
             Row::new("  order to first call at a provider, ms", first).aim("10"),
@@ -55,7 +58,11 @@ pub fn measure(wanted: &Wanted) -> Vec<Row> {
 }
 
 /// How long after `began` this held for every application.
-async fn all(old: &[(String, cutover_api::Secret)], began: Instant, holds: impl Fn(usize, &(String, cutover_api::Secret)) -> bool) -> Duration {
+async fn all(
+    old: &[(String, cutover_api::Secret)],
+    began: Instant,
+    holds: impl Fn(usize, &(String, cutover_api::Secret)) -> bool,
+) -> Duration {
     let mut done = 0;
     while let Some(key) = old.get(done) {
         if holds(done, key) {

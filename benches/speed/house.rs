@@ -76,11 +76,13 @@ impl House {
 
     /// The policy of application `n`, which has the key with this id.
     pub fn policy(&self, town: &Town, n: usize, (id, key): &(String, Secret), keep: Keep) -> String {
-        let params = if town.sort() == Sort::Overlap { format!("params = {{ base_name = \"app {n}\" }}\n") } else { String::new() };
+        let params =
+            if town.sort() == Sort::Overlap { format!("params = {{ base_name = \"app {n}\" }}\n") } else { String::new() };
         let (store, path) = match keep {
             Keep::Vault => ("kv", format!("apps/p{n}")),
             Keep::File => {
-                std::fs::write(self.path(&format!("apps/p{n}.env")), format!("KEY={}\nOTHER=kept\n", key.expose())).expect("written");
+                std::fs::write(self.path(&format!("apps/p{n}.env")), format!("KEY={}\nOTHER=kept\n", key.expose()))
+                    .expect("written");
                 ("env", format!("apps/p{n}.env"))
             }
         };

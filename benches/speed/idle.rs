@@ -45,7 +45,11 @@ pub fn measure(wanted: &Wanted) -> Vec<Row> {
                 continue;
             }
             let cpu = mark.passed().cpu;
-            rows.push(Row::new(format!("{label} of {many} policies, s"), seconds(whole)).aim("3").floor(raw, "its TOML parsed, nothing else"));
+            rows.push(
+                Row::new(format!("{label} of {many} policies, s"), seconds(whole))
+                    .aim("3")
+                    .floor(raw, "its TOML parsed, nothing else"),
+            );
             rows.push(Row::new("  CPU of it, s", seconds(cpu)));
             rows.push(Row::new("  configuration, s", seconds(loaded)));
             rows.push(Row::new("  ledger opened and checked, s", seconds(opened - loaded)));

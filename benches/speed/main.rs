@@ -1,8 +1,14 @@
 //! How fast cutover is: each figure beside its floor, measured in the same run on the same machine.
 //!
 //! `cargo bench` runs everything with sizes that take a few minutes; `cargo bench -- --policies 100000 --rotations 4000` takes more.
-//! `cargo test` runs every part as small as it can be and judges no figure. Every part runs in a process of its own, so that memory and processor time of one are never counted to another.
-#![expect(clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "a program for one developer's terminal")]
+//! `cargo bench -- --smoke` runs every part as small as it can be and judges no figure. Every part runs in a process of its own, so that memory and processor time of one are never counted to another.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a program for one developer's terminal"
+)]
 
 mod delay;
 mod emergency;
@@ -109,7 +115,8 @@ impl Wanted {
 
     /// The arguments that say the same to another process.
     fn args(&self) -> Vec<String> {
-        let numbers = [("--rotations", self.rotations), ("--policies", self.policies), ("--keys", self.keys), ("--runs", self.runs)];
+        let numbers =
+            [("--rotations", self.rotations), ("--policies", self.policies), ("--keys", self.keys), ("--runs", self.runs)];
         let smoke = self.smoke.then(|| String::from("--smoke"));
         smoke.into_iter().chain(numbers.into_iter().flat_map(|(name, n)| [name.to_owned(), n.to_string()])).collect()
     }

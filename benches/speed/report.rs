@@ -85,7 +85,14 @@ pub fn machine() {
 pub fn table(part: &str, rows: &[Row]) {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
-    table.set_header([format!("{part}:"), "figure".into(), "of the runs".into(), "floor".into(), "aim".into(), "the floor is".into()]);
+    table.set_header([
+        format!("{part}:"),
+        "figure".into(),
+        "of the runs".into(),
+        "floor".into(),
+        "aim".into(),
+        "the floor is".into(),
+    ]);
     for row in rows {
         let spread = row.spread.map(|(low, high)| format!("{} to {}", number(low), number(high))).unwrap_or_default();
         let floor = if row.floor > 0.0 { number(row.floor) } else { String::new() };

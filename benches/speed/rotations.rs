@@ -54,7 +54,8 @@ pub fn measure(wanted: &Wanted, sort: Sort, keep: Keep) -> Vec<Row> {
             .aim(&aim("1")),
         Row::of("  of the doubles outside, ms", &of(&|run| millis(run.passed.outside) / run.rotations)),
         Row::of("HTTP calls per rotation", &of(&|run| each(run, run.calls))).floor(5.0, "mint, write, hook, verify, revoke"),
-        Row::of("commits per rotation", &of(&|run| each(run, run.ledger[0]))).floor(3.0, "before mint, after it, before revoke"),
+        Row::of("commits per rotation", &of(&|run| each(run, run.ledger[0])))
+            .floor(3.0, "before mint, after it, before revoke"),
         Row::of("disk barriers per rotation", &of(&|run| each(run, run.ledger[3]))).floor(0.01, "256 commits share one"),
         Row::of("KiB committed per rotation", &of(&|run| each(run, run.ledger[1]) / 1024.0)),
         Row::of("ledger reads per rotation", &of(&|run| each(run, run.ledger[2]))),

@@ -215,7 +215,10 @@ fn routes(desk: Arc<Desk>) -> Router {
     Router::new()
         .route("/v1/secret/data/{*path}", get(read).post(write))
         .route("/v1/auth/token/lookup-self", get(async || Json(json!({ "data": { "ttl": 0, "renewable": false } }))))
-        .route("/v1/sys/internal/ui/mounts/secret", get(async || Json(json!({ "data": { "type": "kv", "options": { "version": "2" } } }))))
+        .route(
+            "/v1/sys/internal/ui/mounts/secret",
+            get(async || Json(json!({ "data": { "type": "kv", "options": { "version": "2" } } }))),
+        )
         .route("/health/{n}", get(health))
         .route("/deploy/{n}", post(deploy))
         .route("/alert", post(told))

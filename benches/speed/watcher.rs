@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use cutover_api::Secret;
-use cutover_ledger::{Commit, CommitError, DeliveryRow, HistoryQuery, HistoryRow, KeyRow, Ledger, Loaded, RotationRow, SqliteLedger};
+use cutover_ledger::{
+    Commit, CommitError, DeliveryRow, HistoryQuery, HistoryRow, KeyRow, Ledger, Loaded, RotationRow, SqliteLedger,
+};
 use tokio::sync::watch;
 
 /// Passes everything through and counts it.

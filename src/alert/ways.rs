@@ -144,8 +144,19 @@ fn drift(matter: &Matter<'_>, targets: &[u32]) -> Vec<Offer> {
             "What runs on the foreign value now changes with it.",
         ),
         Offer { order: Some(Order::Resume), way: adopt },
+        emergency(matter),
         abandon(matter),
     ]
+}
+
+/// The order that writes over whatever stands in a target.
+fn emergency(matter: &Matter<'_>) -> Offer {
+    let way = Way {
+        command: format!("cutover rotate {} --emergency --reason TEXT", matter.policy),
+        does: String::from("If the key is compromised: cuts it off, makes another and writes that over whatever stands there."),
+        costs: String::from("What uses the old key is down until it has read the new one. It is told before it acts."),
+    };
+    Offer { order: None, way }
 }
 
 /// Not held: what a person may still decide.

@@ -115,6 +115,9 @@ pub fn findings_in_words(screen: &Screen, findings: &[Finding]) -> String {
             (true, false) => Mark::Ok,
         };
         text.push_str(&format!("  {} {}\n", screen.mark(mark), finding.text));
+        if let Some(cure) = &finding.cure {
+            text.push_str(&format!("      cure: {cure}\n"));
+        }
     }
     let wrong = findings.iter().filter(|finding| !finding.ok).count();
     let notes = findings.iter().filter(|finding| finding.ok && finding.warning).count();
@@ -208,17 +211,13 @@ mod tests {
     use crate::cli::screen::Screen;
     use crate::engine::check::Finding;
 
-    fn finding(about: &str, ok: bool, warning: bool, text: &str) -> Finding {
-        Finding { about: about.into(), ok, warning, text: text.into() }
-    }
-
     #[test]
     fn findings_are_golden() {
         let findings = [
-            finding("notify ops", true, false, "accepts a login"),
-            finding("policy crm", true, false, "targets readable and writable: vault:apps/crm"),
-            finding("policy crm", true, true, "no witness sees vault:apps/b"),
-            finding("policy crm", false, false, "credential: refused (401): renew it"),
+            Finding::well("notify ops", "accepts a login"),
+            Finding::well("policy crm", "targets readable and writable: vault:apps/crm"),
+            Finding::note("policy crm", "no witness sees vault:apps/b", "add a verify for it"),
+            Finding::wrong("policy crm", "credential: refused (401)", "renew it"),
         ];
         let expected = "\
 notify ops
@@ -226,7 +225,9 @@ notify ops
 policy crm
   ok targets readable and writable: vault:apps/crm
   note no witness sees vault:apps/b
-  WRONG credential: refused (401): renew it
+      cure: add a verify for it
+  WRONG credential: refused (401)
+      cure: renew it
 4 findings: 1 wrong, 1 note
 ";
         let screen = Screen::plain();

@@ -6,7 +6,6 @@ use std::time::Duration;
 use cutover_machine::emergency::EmergencyOrder;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::Common;
 use super::door::Door;
@@ -101,14 +100,22 @@ pub async fn run(
     if here {
         tell("No daemon runs here: this process carries it out and stays until it rests.");
     }
-    let until = args.timeout.map(|span| Instant::now() + Duration::from_millis(u64::try_from(span.0).unwrap_or(0)));
-    let (report, ended) = wait(door, &taken.id, until).await?;
+    let limit = args.timeout.map(|span| Duration::from_millis(u64::try_from(span.0).unwrap_or(0)));
+    let (report, ended) = wait(door, &taken.id, limit).await?;
     print(common, &report);
     Ok(exit(&report).worse(ended))
 }
 
 /// Follows an order until everything of it rests or waits for a person, telling every change.
-async fn wait(door: &Door, id: &str, until: Option<Instant>) -> Result<(Report, Exit), Failure> {
+async fn wait(door: &Door, id: &str, limit: Option<Duration>) -> Result<(Report, Exit), Failure> {
+    let over = async {
+        match limit {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(over);
+    let mut waited = false;
     let mut told = String::new();
     let mut missed = 0_u32;
     loop {
@@ -134,13 +141,14 @@ async fn wait(door: &Door, id: &str, until: Option<Instant>) -> Result<(Report, 
             if report.policies.iter().all(rests) {
                 return Ok((report, Exit::Done));
             }
-            if until.is_some_and(|until| Instant::now() >= until) {
+            if waited {
                 tell(&format!("The wait is over; the order goes on: cutover status --emergency {id}"));
                 return Ok((report, Exit::Timeout));
             }
         }
         tokio::select! {
             _ = tokio::signal::ctrl_c() => return Err(Failure::new(Exit::Timeout, format!("no longer waiting; the order goes on: cutover status --emergency {id}"))),
+            () = &mut over, if !waited => waited = true,
             () = tokio::time::sleep(EVERY) => {}
         }
     }

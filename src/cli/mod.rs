@@ -3,6 +3,7 @@
 mod abandon;
 mod adopt;
 mod check;
+mod completions;
 mod confirm;
 mod decide;
 pub mod demo;
@@ -13,10 +14,14 @@ pub(crate) mod facts;
 mod harden;
 mod hidden;
 mod history;
+mod init;
 mod keygen;
+mod keys;
+mod ledger;
 mod log;
 mod moment;
 mod open;
+mod plan;
 mod providers;
 mod reload;
 mod resume;
@@ -24,6 +29,7 @@ mod rotate;
 mod run;
 mod screen;
 mod select;
+mod service;
 mod status;
 mod submit;
 mod suspend;
@@ -79,12 +85,16 @@ pub enum Verb {
     Run,
     /// The whole story on an embedded provider, store and consumer; nothing to set up
     Demo,
+    /// Write a first configuration, after five questions
+    Init(init::InitArgs),
     /// Check the configuration; with --online everything it needs
     Check(check::CheckArgs),
     /// Rotate the selected policies now
     Rotate(rotate::RotateArgs),
     /// How the policies stand
     Status(status::StatusArgs),
+    /// What will happen when; a calendar; what a changed configuration would change
+    Plan(plan::PlanArgs),
     /// Who rotated what, when, why, on which evidence
     History(history::HistoryArgs),
     /// Say that the new key is in use; with --retire, that the old one may be ended
@@ -101,8 +111,16 @@ pub enum Verb {
     Suspend(suspend::SuspendArgs),
     /// The providers that are known; a definition checked
     Providers(providers::ProvidersArgs),
+    /// The provider's keys beside the ledger's: ours, adopted, unknown, orphan
+    Keys(keys::KeysArgs),
+    /// Copy the ledger: backup, restore, another place
+    Ledger(ledger::LedgerArgs),
     /// Print a new sealing key
     Keygen,
+    /// Print the completions for a shell
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page
+    Man,
 }
 
 impl Cli {
@@ -114,9 +132,11 @@ impl Cli {
         let result = match self.verb {
             Verb::Run => run::run(common).await,
             Verb::Demo => demo::run(common.json).await.map(|()| Exit::Done).map_err(|text| Failure::new(Exit::Failed, text)),
+            Verb::Init(args) => init::run(common, &args),
             Verb::Check(args) => check::run(common, &args).await,
             Verb::Rotate(args) => rotate::run(common, &args).await,
             Verb::Status(args) => status::run(common, &args).await,
+            Verb::Plan(args) => plan::run(common, &args).await,
             Verb::History(args) => history::run(common, &args).await,
             Verb::Confirm(args) => confirm::run(common, &args).await,
             Verb::Resume(args) => resume::run(common, &args).await,
@@ -125,7 +145,11 @@ impl Cli {
             Verb::Submit(args) => submit::run(common, &args).await,
             Verb::Suspend(args) => suspend::run(common, &args).await,
             Verb::Providers(args) => providers::run(common, &args),
+            Verb::Keys(args) => keys::run(common, &args).await,
+            Verb::Ledger(args) => ledger::run(common, &args).await,
             Verb::Keygen => keygen::run(common),
+            Verb::Completions(args) => completions::completions(args),
+            Verb::Man => completions::man(),
         };
         result.unwrap_or_else(|failure| {
             if common.json {

@@ -74,7 +74,11 @@ pub async fn ledger(config: &Config, clock: &WallClock) -> Result<Arc<SqliteLedg
     })
 }
 
-fn seal_keys(config: &Config) -> Result<SealKeys, Failure> {
+/// The sealing keys of a configuration.
+///
+/// # Errors
+/// A reference that does not open, or holds no key.
+pub fn seal_keys(config: &Config) -> Result<SealKeys, Failure> {
     let references = References::from_environment();
     let texts: Result<Vec<_>, String> = config.daemon.seal.iter().map(|reference| references.open(reference)).collect();
     let texts = texts.map_err(|detail| Failure::new(Exit::Failed, format!("sealing key: {detail}")))?;

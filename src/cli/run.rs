@@ -4,17 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cutover_ledger::{Ledger, SqliteLedger};
-use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::exit::{Exit, Failure};
-use super::words::counted;
-use super::{Common, open, reload};
+use super::{Common, open, reload, service};
 use crate::control::{Server, Verbs};
-use crate::engine::{Engine, Selector, WallClock};
+use crate::engine::{Engine, WallClock};
 use crate::web;
 
 /// Calls under way may take so long to end.
@@ -53,17 +50,17 @@ pub async fn run(common: &Common) -> Result<Exit, Failure> {
         let outlook = web::Outlook::new(verbs.clone(), move || ledger.transactions());
         tokio::spawn(web::serve(listen, Arc::new(outlook), closing.clone()))
     });
-    let watchdog = watchdog(&engine);
     info!(policies, pid = std::process::id(), control = %control.display(), "cutover runs");
-    notify(&[NotifyState::Ready, NotifyState::Status(&counted(policies, "policy", "policies"))]);
+    service::ready(&verbs);
+    let told = service::follow(&verbs);
 
     let exit = signals.serve(&verbs, &clock).await;
 
-    notify(&[NotifyState::Stopping]);
+    service::stopping();
     closing.cancel();
     end(&engine, &ledger).await;
-    if let Some(watchdog) = watchdog {
-        watchdog.abort();
+    if let Some(told) = told {
+        told.abort();
     }
     if tokio::time::timeout(DRAIN, serving).await.is_err() {
         warn!("a request at the control socket did not end in time");
@@ -147,47 +144,7 @@ impl Signals {
 /// Reloads, telling systemd before and after.
 async fn reloading(verbs: &Verbs, clock: &Arc<WallClock>) {
     info!("SIGHUP: the configuration is loaded anew");
-    match NotifyState::monotonic_usec_now() {
-        Ok(now) => notify(&[NotifyState::Reloading, now]),
-        Err(error) => warn!(%error, "systemd is not told of the reload"),
-    }
+    service::reloading();
     reload::reload(verbs, clock).await;
-    let (refused, _) = verbs.reload_error();
-    let policies = counted(verbs.engine().config().policies.len(), "policy", "policies");
-    let status = match refused {
-        Some(error) => {
-            let problems = counted(error.problems.len(), "problem", "problems");
-            format!("{policies}; the configuration on disk was refused: {problems}")
-        }
-        None => policies,
-    };
-    notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
-}
-
-/// Pings systemd's watchdog for as long as the engine answers; `None` where there is none.
-fn watchdog(engine: &Engine) -> Option<JoinHandle<()>> {
-    let half = sd_notify::watchdog_enabled()? / 2;
-    let engine = engine.clone();
-    Some(tokio::spawn(async move {
-        loop {
-            let asked = engine.clone();
-            // On a thread of its own: were the engine stuck, this would hang and not the runtime.
-            let answer = tokio::task::spawn_blocking(move || {
-                let _now = asked.now();
-                asked.status(&Selector::default()).len()
-            });
-            match tokio::time::timeout(half, answer).await {
-                Ok(Ok(_)) => notify(&[NotifyState::Watchdog]),
-                Ok(Err(_)) | Err(_) => error!("the engine does not answer: systemd will restart the daemon"),
-            }
-            tokio::time::sleep(half).await;
-        }
-    }))
-}
-
-/// Tells systemd. Without `$NOTIFY_SOCKET` there is nobody to tell.
-fn notify(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        warn!(%error, "systemd is not told");
-    }
+    service::ready(verbs);
 }

@@ -167,6 +167,11 @@ impl Screen {
         put(&mut std::io::stdout().lock(), &self.render(text));
     }
 
+    /// Writes a document to standard output as it is: what is made for programs, and has nothing in it but what its format allows.
+    pub fn print_raw(self, text: &str) {
+        put(&mut std::io::stdout().lock(), text);
+    }
+
     /// Clears the terminal and writes from its top.
     pub fn redraw(&self, text: &str) {
         let clear = if self.terminal { "\u{1b}[H\u{1b}[2J" } else { "" };

@@ -38,10 +38,25 @@ fn what_is_right_is_taken() {
         "resume",
         "resume crm --mint-again",
         "abandon crm --rotation rot_1",
+        "rotate crm --emergency --reason stolen --yes",
+        "rotate --holder dana --emergency=deploy-first --dry-run",
+        "status --emergency",
+        "status --emergency emg_1",
         "submit crm",
         "submit crm --id key_2 --old-expires-at 24h --rotation rot_1 --reason made",
         "suspend crm --until 2w",
         "suspend --tag prod --until 2026-12-01 --reason freeze --yes",
+        "plan",
+        "plan crm --until 2027-06-30 --format ics",
+        "plan --tag prod --diff next.toml",
+        "keys",
+        "keys bondi --toml",
+        "keys bondi --param workspace=ws_1 --json",
+        "init --name prod --provider bondi --param slug=x",
+        "completions bash",
+        "man",
+        "ledger copy --to sqlite:/b/l.db",
+        "ledger copy --from sqlite:/b/l.db --to sqlite:/c/l.db --json",
         "providers",
         "providers list --json",
         "providers show bondi",
@@ -59,8 +74,6 @@ fn what_is_wrong_is_usage() {
         "",
         "rotat crm",
         "run crm",
-        "rotate crm --emergency",
-        "rotate crm --emergency=cut-first",
         "rotate crm --all",
         "rotate --all --tag prod",
         "rotate crm --timeout 30m",
@@ -81,6 +94,17 @@ fn what_is_wrong_is_usage() {
         "suspend --all crm --until 1d",
         "providers show",
         "providers test",
+        "plan --until soon",
+        "plan --format yaml",
+        "plan --diff next.toml --format ics",
+        "keys --param workspace=ws_1",
+        "keys bondi --toml --json",
+        "ledger",
+        "ledger copy",
+        "completions tcsh",
+        "rotate crm --emergency=both",
+        "rotate crm --emergency cut-first crm --wait --dry-run",
+        "rotate crm --yes",
         "keygen --force",
         "status --no-such-flag",
     ];
@@ -119,20 +143,26 @@ Rotates API keys and proves that nobody went down while it did
 Usage: cutover [OPTIONS] <COMMAND>
 
 Commands:
-  run        Run the daemon
-  demo       The whole story on an embedded provider, store and consumer; nothing to set up
-  check      Check the configuration; with --online everything it needs
-  rotate     Rotate the selected policies now
-  status     How the policies stand
-  history    Who rotated what, when, why, on which evidence
-  confirm    Say that the new key is in use; with --retire, that the old one may be ended
-  resume     Look again and repeat what is safe; without a policy: the clock is right, nothing is suspended
-  abandon    Give a rotation up
-  adopt      The key that stands in the targets counts as known, or by its id as ours
-  submit     Hand in a key you made, or found after an answer was lost; its value on standard input
-  suspend    No date starts a rotation of the selected policies for a while
-  providers  The providers that are known; a definition checked
-  keygen     Print a new sealing key
+  run          Run the daemon
+  demo         The whole story on an embedded provider, store and consumer; nothing to set up
+  init         Write a first configuration, after five questions
+  check        Check the configuration; with --online everything it needs
+  rotate       Rotate the selected policies now
+  status       How the policies stand
+  plan         What will happen when; a calendar; what a changed configuration would change
+  history      Who rotated what, when, why, on which evidence
+  confirm      Say that the new key is in use; with --retire, that the old one may be ended
+  resume       Look again and repeat what is safe; without a policy: the clock is right, nothing is suspended
+  abandon      Give a rotation up
+  adopt        The key that stands in the targets counts as known, or by its id as ours
+  submit       Hand in a key you made, or found after an answer was lost; its value on standard input
+  suspend      No date starts a rotation of the selected policies for a while
+  providers    The providers that are known; a definition checked
+  keys         The provider's keys beside the ledger's: ours, adopted, unknown, orphan
+  ledger       Copy the ledger: backup, restore, another place
+  keygen       Print a new sealing key
+  completions  Print the completions for a shell
+  man          Print the manual page
 
 Options:
       --config <FILE>  The configuration [env: CUTOVER_CONFIG] [default: /etc/cutover/cutover.toml]

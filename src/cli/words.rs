@@ -47,6 +47,21 @@ pub fn planned(planned: &Planned) -> String {
     planned.local.strftime("%Y-%m-%d %H:%M %Z").to_string()
 }
 
+/// A TOML basic string.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => out.extend(['\\', letter]),
+            letter if letter.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(letter))),
+            letter => out.push(letter),
+        }
+    }
+    out.push('"');
+    out
+}
+
 /// `1 policy`, `3 policies`.
 #[must_use]
 pub fn counted(n: usize, one: &str, many: &str) -> String {
@@ -57,7 +72,12 @@ pub fn counted(n: usize, one: &str, many: &str) -> String {
 mod tests {
     use cutover_api::{Span, Stamp};
 
-    use super::{counted, read, seen_from, short, time};
+    use super::{counted, quoted, read, seen_from, short, time};
+
+    #[test]
+    fn a_text_is_quoted_as_toml_has_it() {
+        assert_eq!(quoted("a\"b\\c\n\u{7f}"), "\"a\\\"b\\\\c\\u000A\\u007F\"");
+    }
 
     #[test]
     fn spans_are_short_and_times_whole() {

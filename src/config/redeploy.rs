@@ -13,7 +13,12 @@ pub(crate) fn read(layers: &Layers<'_, '_>, kinds: &dyn Kinds) -> Vec<HookTable>
         let kind = built::kind(reader, &names, "redeploy")?;
         let hook = kinds.hook(kind, reader)?;
         let timeout = Span(i64::try_from(hook.timeout().as_millis()).unwrap_or(i64::MAX));
-        Some(HookTable { kind: kind.to_owned(), timeout, repeatable: hook.repeatable(), table: Kept::of(reader.table_itself()) })
+        Some(HookTable {
+            kind: kind.to_owned(),
+            timeout,
+            repeatable: hook.repeatable(),
+            table: Kept::of(reader.table_itself()),
+        })
     });
     let mut hooks: Vec<_> = hook.collect();
     hooks.shrink_to_fit();

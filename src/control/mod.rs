@@ -8,8 +8,10 @@ mod client;
 mod deciding;
 pub mod emergency;
 mod frame;
+pub mod looks;
 pub mod people;
 mod places;
+mod refused;
 mod server;
 pub mod socket;
 #[cfg(test)]

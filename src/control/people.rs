@@ -1,5 +1,6 @@
 //! Who is at the other end of the socket: user and group names from the system's files.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::process::{Gid, Uid};
@@ -129,11 +130,14 @@ pub fn supplementary(pid: Option<i32>) -> Vec<u32> {
     groups.unwrap_or_default().split_whitespace().filter_map(|number| number.parse().ok()).collect()
 }
 
-/// Gives `path` to the group, keeping its owner.
+/// Gives `path` to the group, keeping its owner. A file that has the group already is left alone: the service is not allowed the call.
 ///
 /// # Errors
 /// The system refused it.
 pub fn give_to_group(path: &Path, group: u32) -> std::io::Result<()> {
+    if std::fs::symlink_metadata(path)?.gid() == group {
+        return Ok(());
+    }
     rustix::fs::chown(path, None::<Uid>, Some(Gid::from_raw(group))).map_err(Into::into)
 }
 

@@ -122,7 +122,6 @@ impl Server {
     }
 }
 
-
 /// One accepted connection.
 struct Connection {
     handler: Arc<dyn Handler>,

@@ -15,6 +15,7 @@ use super::wire::{Ask, Chain, Decided, Hello, Refused, SilentChannel, Standing};
 use crate::alert;
 use crate::catalog::Catalog;
 use crate::engine::check::Finding;
+use crate::engine::cure;
 use crate::engine::times::rfc3339;
 use crate::engine::{Engine, Selector, channels};
 
@@ -246,15 +247,20 @@ impl Verbs {
             .map_err(|problems| Refused::failed(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
         let message = alert::test_alert(&config.daemon.name, self.engine.now()).message;
         for (name, channel) in channels.iter() {
-            let (ok, text) = match channel.notifier.tell(&message).await {
-                Ok(()) => (true, "accepted the test alert".to_owned()),
-                Err(error) => (false, format!("did not accept the test alert: {error}")),
-            };
-            items.send(&Finding { about: format!("notify {name}"), ok, warning: false, text }).await;
+            let about = format!("notify {name}");
+            items
+                .send(&match channel.notifier.tell(&message).await {
+                    Ok(()) => Finding::well(&about, "accepted the test alert"),
+                    Err(error) => {
+                        let text = format!("did not accept the test alert: {error}");
+                        Finding::wrong(&about, text, cure::channel(name, &error))
+                    }
+                })
+                .await;
         }
         if config.notify.is_empty() {
-            let text = "no alert channel is configured: nobody would be told. Add a [notify.NAME]".to_owned();
-            items.send(&Finding { about: "notify".to_owned(), ok: false, warning: false, text }).await;
+            let text = "no alert channel is configured: nobody would be told";
+            items.send(&Finding::wrong("notify", text, "add a [notify.NAME]")).await;
         }
         Ok(Value::Null)
     }
@@ -287,6 +293,10 @@ impl Handler for Verbs {
             Ask::WeighSubmit { policy, rotation } => self.weigh_submit(&policy, rotation.as_deref()),
             Ask::Submit { .. } => self.would_take_submission(&ask),
             Ask::Suspend { selector, until, reason } => self.suspend(&selector, until, actor, reason.as_deref(), items).await,
+            Ask::Plan { selector, until } => self.plan(&selector, until.as_deref(), items).await,
+            Ask::Schedules {} => self.schedules(items).await,
+            Ask::Keys { provider, params } => self.keys(provider.as_deref(), &params, items).await,
+            Ask::LedgerCopy { to } => self.ledger_copy(&to, actor).await,
         }
     }
 

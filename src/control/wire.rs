@@ -8,6 +8,7 @@ use cutover_api::Stamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use super::refused::{Refused, RefusedKind};
 use crate::engine::Selector;
 use cutover_machine::emergency::EmergencyOrder;
 
@@ -16,9 +17,6 @@ pub const VERSION: u64 = 1;
 
 /// The longest line, its newline included, in bytes.
 pub const LONGEST_LINE: usize = 64 * 1024;
-
-/// What is said where there is no place for another request.
-const BUSY: &str = "too many requests at the control socket; try again in a moment";
 
 /// The keys of a selector.
 const SELECTOR: [&str; 5] = ["policies", "tags", "holders", "providers", "all"];
@@ -173,6 +171,44 @@ pub enum Ask {
         #[serde(default)]
         reason: Option<String>,
     },
+    /// What will happen by the schedules. Items: `Coming`; done: [`Planned`].
+    Plan {
+        /// Which; all, where nothing is said.
+        #[serde(default)]
+        selector: Selector,
+        /// Up to when, RFC 3339; absent: a year from now, and of each policy at least the next date.
+        #[serde(default)]
+        until: Option<String>,
+    },
+    /// What each policy's schedule goes on from. Items: `Scheduled`.
+    Schedules {},
+    /// The keys that providers list, beside what the ledger knows. Items: `Listed`.
+    Keys {
+        /// Only this provider's table.
+        #[serde(default)]
+        provider: Option<String>,
+        /// The params to ask with, where no policy says them.
+        #[serde(default)]
+        params: std::collections::BTreeMap<String, Value>,
+    },
+    /// Copies the ledger, in use as it is, to a file that is not there yet. Done: `Copied`.
+    LedgerCopy {
+        /// `sqlite:` and an absolute path, on the daemon's machine and written by the daemon's user.
+        to: String,
+    },
+}
+
+/// How far a plan reaches.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// `[daemon] name`.
+    pub environment: String,
+    /// From, RFC 3339.
+    pub at: String,
+    /// To, RFC 3339.
+    pub until: String,
+    /// The policies that have more dates than are told.
+    pub more: Vec<String>,
 }
 
 /// What a person decides about a rotation.
@@ -276,59 +312,6 @@ pub struct ClockConfirmed {
     /// Policies that were suspended.
     #[serde(default)]
     pub lifted: Vec<String>,
-}
-
-/// Why nothing was done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refused {
-    /// Which sort of refusal.
-    pub kind: RefusedKind,
-    /// For the person who asked.
-    pub reason: String,
-}
-
-/// The sorts of refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RefusedKind {
-    /// The request itself is wrong: exit 2.
-    Usage,
-    /// A guard says no: exit 4.
-    Guard,
-    /// It was tried and failed: exit 1.
-    Failed,
-}
-
-impl Refused {
-    /// The request itself is wrong.
-    #[must_use]
-    pub fn usage(reason: impl Into<String>) -> Self {
-        Self { kind: RefusedKind::Usage, reason: reason.into() }
-    }
-
-    /// A guard says no.
-    #[must_use]
-    pub fn guard(reason: impl Into<String>) -> Self {
-        Self { kind: RefusedKind::Guard, reason: reason.into() }
-    }
-
-    /// There is no place for another request: nothing was done, and it may be sent again in a moment.
-    #[must_use]
-    pub fn busy() -> Self {
-        Self::guard(BUSY)
-    }
-
-    /// Whether only a place was missing.
-    #[must_use]
-    pub fn is_busy(&self) -> bool {
-        *self == Self::busy()
-    }
-
-    /// It was tried and failed.
-    #[must_use]
-    pub fn failed(reason: impl Into<String>) -> Self {
-        Self { kind: RefusedKind::Failed, reason: reason.into() }
-    }
 }
 
 /// One line of a reply.
@@ -453,6 +436,10 @@ mod tests {
                 bytes: 44,
             },
             Ask::Suspend { selector: Selector::default(), until: cutover_api::Stamp(1), reason: None },
+            Ask::Plan { selector: Selector::default(), until: Some("2027-01-01T00:00:00Z".into()) },
+            Ask::Schedules {},
+            Ask::Keys { provider: Some("bondi".into()), params: [("a".to_owned(), 1.into())].into() },
+            Ask::LedgerCopy { to: "sqlite:/x".into() },
         ];
         for ask in asks {
             let bytes = encode_ask(&ask).unwrap();

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use cutover_api::{Intent, Stamp};
 use cutover_machine::event::{Answer, Class, Order};
-use cutover_machine::state::Call;
+use cutover_machine::state::{Call, Phase};
 use cutover_machine::{Due, Effect, Event, Span, due};
 use tracing::{debug, warn};
 
-use super::effects::{Landed, Learn, Performer, again, hook_vars};
+use super::effects::{Landed, Performer, again, hook_vars};
 use super::ids;
-use super::run::{Runner, Stop};
+use super::learn::Learn;
+use super::run::{Places, Runner, Stop};
 use super::survey::{Found, Surveyor, Wrong};
 
 /// What became of a piece of work.
@@ -33,34 +34,61 @@ impl<T> Meanwhile<T> {
 impl Runner {
     /// Makes the call that is due: guard, intent, call, outcome.
     pub(super) async fn call(&mut self, effect: Effect) -> Result<(), Stop> {
-        // An emergency waits for nobody.
-        let queues = effect == Effect::Survey && self.record.machine.emergency.is_none();
-        if queues && self.start.is_none() && !self.start().await? {
+        // A hook may take minutes and is bounded by the gate: it takes no call's place.
+        let asks_provider = !matches!(effect, Effect::Hook { .. } | Effect::Write { .. } | Effect::ReadReply);
+        if matches!(effect, Effect::Hook { .. }) {
+            self.places = None;
+        } else if !self.take_places(asks_provider).await? {
             return Ok(());
         }
+        let called = self.call_in_place(effect, asks_provider).await;
+        if !self.mint_follows() {
+            self.places = None;
+        }
+        called
+    }
+
+    /// Waits for its places among the calls under way, where it has none. They are waited for before the intent: from its deadline on a
+    /// call must not land any more. `false`: an emergency came instead.
+    async fn take_places(&mut self, asks_provider: bool) -> Result<bool, Stop> {
+        if self.places.as_ref().is_some_and(|places| places.account.is_some() || !asks_provider) {
+            return Ok(true);
+        }
+        self.places = None;
+        let account = asks_provider.then(|| Arc::clone(&self.plugins.account.limit));
+        let all = Arc::clone(&self.shared.in_flight);
+        let both = async move {
+            // The account's first: those who wait for a slow account keep nobody else waiting.
+            let account = match account {
+                Some(limit) => Some(limit.acquire_owned().await.ok()?),
+                None => None,
+            };
+            Some(Places { account, _all: all.acquire_owned().await.ok()? })
+        };
+        match self.meanwhile(both).await? {
+            Meanwhile::Overruled => Ok(false),
+            Meanwhile::Done(None) => Err(Stop::Shutdown),
+            Meanwhile::Done(places) => {
+                self.places = places;
+                Ok(true)
+            }
+        }
+    }
+
+    /// From the survey to the mint it keeps its places, in an emergency over the cuts that come between too: so no more rotations of an
+    /// account stand there than it takes calls at once, and none waits behind others until its survey is stale.
+    fn mint_follows(&self) -> bool {
+        let machine = &self.record.machine;
+        machine.phase == Phase::Mint
+            && machine.new.is_none()
+            && matches!(due(machine, &self.snapshot.plan, self.now()), Due::Call(_))
+    }
+
+    async fn call_in_place(&mut self, effect: Effect, asks_provider: bool) -> Result<(), Stop> {
         let shared = Arc::clone(&self.shared);
-        // A hook may take minutes and is bounded by the gate: it takes no call's place. Places are waited for before the intent: from
-        // its deadline on a call must not land any more.
-        let hook = matches!(effect, Effect::Hook { .. });
-        let flight = if hook { None } else { Some(self.meanwhile(shared.in_flight.acquire()).await?) };
-        let flight = match flight {
-            Some(Meanwhile::Overruled) => return Ok(()),
-            Some(Meanwhile::Done(Ok(permit))) => Some(permit),
-            Some(Meanwhile::Done(Err(_))) => return Err(Stop::Shutdown),
-            None => None,
-        };
         let line = Arc::clone(&self.plugins.account);
-        let asks_provider = !matches!(effect, Effect::Hook { .. } | Effect::Write { .. } | Effect::ReadReply);
-        let place = if asks_provider { Some(self.meanwhile(line.limit.clone().acquire_owned()).await?) } else { None };
-        let place = match place {
-            Some(Meanwhile::Overruled) => return Ok(()),
-            Some(Meanwhile::Done(Ok(permit))) => Some(permit),
-            Some(Meanwhile::Done(Err(_))) => return Err(Stop::Shutdown),
-            None => None,
-        };
         let paused = line.paused_until();
         if paused > shared.clock.now() && asks_provider {
-            drop((flight, place));
             return self.wait(paused).await;
         }
         if asks_provider {
@@ -91,27 +119,9 @@ impl Runner {
             Effect::Hook { hook, leg, .. } => self.hook(*hook, *leg, tried).await?,
             _ => self.perform(effect.clone()).await?,
         };
-        if matches!(effect, Effect::Mint | Effect::Replay) {
-            self.start = None;
-        }
         match landed {
             Meanwhile::Done(landed) => self.step(landed).await,
             Meanwhile::Overruled => Ok(()),
-        }
-    }
-
-    /// Waits for its places among those that start; whoever has them goes on to the mint before the survey is stale. `false`: an
-    /// emergency came instead.
-    async fn start(&mut self) -> Result<bool, Stop> {
-        let (account, all) = (Arc::clone(&self.plugins.account.starts), Arc::clone(&self.shared.starts));
-        let both = async move { Some([account.acquire_owned().await.ok()?, all.acquire_owned().await.ok()?]) };
-        match self.meanwhile(both).await? {
-            Meanwhile::Overruled => Ok(false),
-            Meanwhile::Done(None) => Err(Stop::Shutdown),
-            Meanwhile::Done(places) => {
-                self.start = places;
-                Ok(true)
-            }
         }
     }
 
@@ -183,11 +193,11 @@ impl Runner {
     fn surveyed(&self, found: Result<Found, Wrong>) -> Landed {
         let found = match found {
             Ok(found) => found,
-            Err(Wrong { findings, denied: true }) => return Event::Denied(findings.join("\n")).into(),
-            Err(wrong) => return Event::Surveyed(Err(wrong.findings.join("\n"))).into(),
+            Err(Wrong { findings, denied: true }) => return Event::Denied(super::cure::lines(&findings)).into(),
+            Err(wrong) => return Event::Surveyed(Err(super::cure::lines(&wrong.findings))).into(),
         };
         for note in &found.notes {
-            warn!(policy = self.policy, rotation = self.id, note, "preflight");
+            warn!(policy = self.policy, rotation = self.id, note = note.text, "preflight");
         }
         let mut landed = Landed::from(Event::Surveyed(Ok(found.survey)));
         // After a first mint the key in use stays the one that was recorded before it.

@@ -4,10 +4,14 @@ use cutover_api::{KeyRecord, Outcome, Sighting, WitnessVars};
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
+use super::cure;
 use super::snapshot::{Record, Snapshot};
 use super::survey::{Found, Surveyor};
 use super::times::words;
 use crate::alert::Channels;
+
+/// What to do where the plugins of a policy cannot be built.
+const CANNOT_BUILD: &str = "`cutover check` tells where in the file; correct it, then reload";
 
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,11 +24,28 @@ pub struct Finding {
     pub warning: bool,
     /// In words.
     pub text: String,
+    /// What to do about it; `None` where nothing has to be done.
+    #[serde(default)]
+    pub cure: Option<String>,
 }
 
 impl Finding {
-    fn new(about: &str, ok: bool, warning: bool, text: impl Into<String>) -> Self {
-        Self { about: about.to_owned(), ok, warning, text: text.into() }
+    /// All is well.
+    #[must_use]
+    pub fn well(about: &str, text: impl Into<String>) -> Self {
+        Self { about: about.to_owned(), ok: true, warning: false, text: text.into(), cure: None }
+    }
+
+    /// It stops nothing and should be known; `cure`: what to do about it.
+    #[must_use]
+    pub fn note(about: &str, text: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { warning: true, cure: Some(cure.into()), ..Self::well(about, text) }
+    }
+
+    /// It stands in the way; `cure`: what to do about it.
+    #[must_use]
+    pub fn wrong(about: &str, text: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { ok: false, cure: Some(cure.into()), ..Self::well(about, text) }
     }
 }
 
@@ -37,8 +58,10 @@ impl Engine {
             for (name, channel) in channels.iter() {
                 let about = format!("notify {name}");
                 findings.push(match channel.notifier.greet().await {
-                    Ok(()) => Finding::new(&about, true, false, "accepts a login"),
-                    Err(error) => Finding::new(&about, false, false, format!("does not accept a login: {error}")),
+                    Ok(()) => Finding::well(&about, "accepts a login"),
+                    Err(error) => {
+                        Finding::wrong(&about, format!("does not accept a login: {error}"), cure::channel(name, &error))
+                    }
                 });
             }
         }
@@ -52,23 +75,19 @@ impl Engine {
         let about = format!("policy {name}");
         let config = self.shared.config();
         let Some(policy) = config.policies.get(name) else {
-            return vec![Finding::new(&about, false, false, "there is no such policy")];
+            return vec![Finding::wrong(&about, "there is no such policy", "`cutover status` lists those that are loaded")];
         };
         if let Some(open) = self.open_rotation_of(name) {
-            return vec![Finding::new(
-                &about,
-                true,
-                true,
-                format!("rotation {open} is under way: what it waits for is in `cutover status`"),
-            )];
+            let cure = format!("nothing: `cutover status {name}` tells what it waits for; look again when it is done");
+            return vec![Finding::note(&about, format!("rotation {open} is under way: nothing was looked at"), cure)];
         }
         let snapshot = match self.snapshot(&config, policy) {
             Ok(snapshot) => snapshot,
-            Err(detail) => return vec![Finding::new(&about, false, false, detail)],
+            Err(detail) => return vec![Finding::wrong(&about, detail, CANNOT_BUILD)],
         };
         let plugins = match self.shared.workshop().build(&snapshot) {
             Ok(plugins) => plugins,
-            Err(detail) => return vec![Finding::new(&about, false, false, detail)],
+            Err(detail) => return vec![Finding::wrong(&about, detail, CANNOT_BUILD)],
         };
         let state = self.shared.policy_state(name);
         let current = state.as_ref().and_then(|state| state.current.as_deref().map(|key| (key, state.ours)));
@@ -84,15 +103,15 @@ impl Engine {
         };
         let found = match surveyor.survey().await {
             Ok(found) => found,
-            Err(wrong) => return wrong.findings.into_iter().map(|text| Finding::new(&about, false, false, text)).collect(),
+            Err(wrong) => return wrong.findings.into_iter().map(|one| Finding::wrong(&about, one.text, one.cure)).collect(),
         };
         let mut findings = well(&about, &snapshot, &found);
-        findings.extend(found.notes.iter().map(|note| Finding::new(&about, true, true, note.clone())));
+        findings.extend(found.notes.iter().map(|note| Finding::note(&about, &note.text, &note.cure)));
         if let Ok(credential) = plugins.account.provider.credential().await
             && let Some(expires_at) = credential.expires_at
         {
             let text = format!("the credential of {} lives until {}", snapshot.account.name, words(expires_at));
-            findings.push(Finding::new(&about, true, false, text));
+            findings.push(Finding::well(&about, text));
         }
         findings.extend(sees_current(&about, &snapshot, &plugins, &found).await);
         findings
@@ -101,7 +120,7 @@ impl Engine {
 
 /// What is well, in words.
 fn well(about: &str, snapshot: &Snapshot, found: &Found) -> Vec<Finding> {
-    let ok = |text: String| Finding::new(about, true, false, text);
+    let ok = |text: String| Finding::well(about, text);
     let targets: Vec<String> = snapshot.targets.iter().map(super::snapshot::TargetTable::name).collect();
     let mut findings = vec![ok(format!("targets readable and writable: {}", targets.join(", ")))];
     findings.push(match &found.survey.old {
@@ -111,11 +130,10 @@ fn well(about: &str, snapshot: &Snapshot, found: &Found) -> Vec<Finding> {
             if found.survey.old_is_ours || snapshot.plan.provider_ends_old() {
                 ok(format!("the key in use is {key}"))
             } else {
-                let text = format!(
-                    "the key in use is {key}; cutover did not make it and will not end it. To have it retired, say \
-                     `adopt = {{ id = \"…\" }}` in the policy"
-                );
-                Finding::new(about, true, true, text)
+                let text = format!("the key in use is {key}; cutover did not make it and will not end it");
+                let cure = "to have it retired, say `adopt = { id = \"…\" }` in the policy; otherwise end it by hand after the first \
+                            rotation";
+                Finding::note(about, text, cure)
             }
         }
     });
@@ -143,13 +161,13 @@ async fn sees_current(about: &str, snapshot: &Snapshot, plugins: &super::plugins
             Outcome::Refused(_) | Outcome::Unknown(_) => false,
         };
         findings.push(if sees {
-            Finding::new(about, true, false, format!("{name} sees the key in use"))
+            Finding::well(about, format!("{name} sees the key in use"))
         } else {
-            Finding::new(
+            Finding::note(
                 about,
-                true,
-                true,
                 format!("{name} answers, but does not see the key in use: would it see the next one?"),
+                "look whether the application it asks reads these targets, was restarted since the key was put there, and names \
+                 the key as this verify reads it; a rotation would wait for it until its grace is over",
             )
         });
     }

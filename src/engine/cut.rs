@@ -5,7 +5,8 @@ use cutover_machine::emergency::Cut;
 use cutover_machine::event::{Answer, Event};
 
 use super::answer::answer;
-use super::effects::{Landed, Learn, Performer};
+use super::effects::{Landed, Performer};
+use super::learn::Learn;
 use super::snapshot::Record;
 use super::values::Values;
 

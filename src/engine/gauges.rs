@@ -8,7 +8,6 @@ use cutover_api::Stamp;
 use cutover_machine::event::Fact;
 use cutover_machine::state::End;
 use jiff::Zoned;
-use tokio::sync::watch;
 
 use super::Engine;
 use super::policies;
@@ -41,7 +40,6 @@ pub struct Gauges {
     doubts: AtomicU64,
     closed: [AtomicU64; 4],
     troubles: Mutex<Vec<Trouble>>,
-    turns: watch::Sender<u64>,
 }
 
 impl Gauges {
@@ -64,11 +62,6 @@ impl Gauges {
             };
             counter.fetch_add(1, Ordering::Relaxed);
         }
-    }
-
-    /// The loop that starts what is due has come round, or has done one thing more on its way.
-    pub fn turned(&self) {
-        self.turns.send_modify(|n| *n = n.wrapping_add(1));
     }
 
     /// The channels that accept nothing at present.
@@ -103,11 +96,11 @@ impl Engine {
 
     /// Whether the loop that starts what is due turns: it is woken, and must come round or get on within `patience`. No clock is
     /// compared, so neither suspended time nor a clock step makes a live daemon look dead.
-    pub async fn turns(&self, patience: Duration) -> bool {
+    pub async fn lives(&self, patience: Duration) -> bool {
         if self.shared.stopping() {
             return false;
         }
-        let mut turns = self.shared.gauges.turns.subscribe();
+        let mut turns = self.shared.turns.watch();
         self.shared.wake();
         matches!(tokio::time::timeout(patience, turns.changed()).await, Ok(Ok(())))
     }

@@ -30,11 +30,11 @@ impl Engine {
         self.tasks.spawn(async move { wake_ups(shared).await });
     }
 
-    /// Starts what is due, reports what was missed, sleeps until the next date.
+    /// The drain loop: starts what is due, reports what was missed, sleeps until the next date. It waits for the ledger and for its own
+    /// kind, never for a provider, a store or a hook: those have tasks of their own.
     async fn schedule(&self) {
         let shared = &self.shared;
         while !shared.stopping() {
-            shared.gauges.turned();
             let now = shared.clock.now();
             let config = shared.config();
             let mut next = now.plus(Span::MINUTE);
@@ -44,7 +44,6 @@ impl Engine {
                 let names: Vec<String> = calls.iter().map(|(name, _)| name.clone()).collect();
                 let mut openings = Openings::default();
                 for (place, (name, call)) in calls.into_iter().enumerate() {
-                    shared.gauges.turned();
                     let Some(policy) = config.policies.get(&name) else { continue };
                     let was = shared.policy_state(&name).and_then(|state| state.due);
                     let result = match call {
@@ -69,8 +68,9 @@ impl Engine {
                         warn!(policy = name, detail, "could not be started; tried again within a minute");
                         next = next.min(now.plus(Span::MINUTE));
                     }
+                    shared.turns.turned();
                 }
-                for (place, opened) in openings.all(|| shared.gauges.turned()).await {
+                for (place, opened) in openings.all(|| shared.turns.turned()).await {
                     if let Err(detail) = opened {
                         warn!(policy = names[place], detail, "could not be started; tried again within a minute");
                         next = next.min(now.plus(Span::MINUTE));
@@ -78,9 +78,11 @@ impl Engine {
                 }
                 next = next.min(shared.dates(now).1);
             }
+            shared.turns.turned();
             tokio::select! {
                 () = shared.clock.sleep_until(next.max(now.plus(Span(200)))) => {}
                 () = shared.woken() => {}
+                () = shared.turns.next() => {}
                 () = shared.shutdown.cancelled() => {}
             }
         }

@@ -1,11 +1,14 @@
 //! The drain loop: what is due is started, what is under way is driven, and everything is durable before it is done.
 
+pub mod ahead;
 mod answer;
+mod beginning;
 mod calling;
 mod calls;
 pub mod check;
 pub mod clock;
 mod credential;
+pub mod cure;
 mod cut;
 mod effects;
 mod emergency;
@@ -14,6 +17,8 @@ mod gauges;
 mod housekeeping;
 mod ids;
 mod keeper;
+pub mod keys;
+mod learn;
 mod loops;
 mod orders;
 mod plugins;
@@ -33,16 +38,19 @@ mod survey;
 mod suspend;
 mod targets;
 pub mod times;
+mod turns;
 mod values;
 mod watch;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use cutover_api::{Problem, Problems, Reader, Stamp};
 use cutover_config::{Config, Kinds};
 use cutover_ledger::{Commit, HistoryEntry, Ledger, RotationWrite};
 use tokio::sync::mpsc;
+use tokio::sync::watch::Receiver;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
@@ -55,8 +63,9 @@ pub use plugins::Workshop;
 pub use run::Stop;
 use run::{Ordered, Runner};
 use shared::Shared;
+pub use snapshot::PolicyState;
 use snapshot::{Record, Snapshot};
-pub use status::{HeldStatus, PolicyStatus, Selector};
+pub use status::{HeldStatus, PolicyStatus, Selector, Tally};
 pub use submit::{LONGEST_VALUE, Submission, check_value};
 pub use suspend::{Suspended, check_until};
 
@@ -247,11 +256,11 @@ impl Engine {
 
     /// Opens a rotation: row, plan and schedule in one commit.
     async fn open_rotation(&self, name: &str, opening: Opening) -> Result<String, String> {
-        let _one = self.shared.policy_turn(name).await;
+        let _one = self.shared.lock_policy(name).await;
         self.open_locked(name, opening).await
     }
 
-    /// [`Engine::open_rotation`] for who holds the policy's turn.
+    /// [`Engine::open_rotation`] for who holds the policy's lock.
     async fn open_locked(&self, name: &str, opening: Opening) -> Result<String, String> {
         let shared = &self.shared;
         if self.open_rotation_of(name).is_some() {
@@ -378,6 +387,15 @@ impl Engine {
     pub fn look_again(&self) {
         self.shared.wake();
         self.shared.alerts_waiting();
+    }
+
+    /// Changes with every turn of the drain loop, which from now on turns at least once in `span`. A provider, a store or a hook that does
+    /// not answer does not hold it up; a ledger that takes no commit does.
+    #[must_use]
+    pub fn turns(&self, span: Duration) -> Receiver<u64> {
+        self.shared.turns.at_least_every(span);
+        self.shared.wake();
+        self.shared.turns.watch()
     }
 
     /// Returns when the engine has ended by itself or by [`Engine::stop`]; the reason, if it was a fault.

@@ -240,11 +240,11 @@ impl Engine {
             ledger: &shared.ledger,
             clock: shared.time(),
         };
-        let mut key = surveyor.key_now().await.map_err(|wrong| wrong.join("; "))?;
+        let mut key = surveyor.key_now().await.map_err(|wrong| super::cure::lines(&wrong))?;
         key.id = id.map(ToOwned::to_owned).or(key.id);
         let facts = serde_json::json!({ "id": key.id, "fingerprint": key.fingerprint, "reason": reason });
         let fingerprint = key.fingerprint.as_ref().map(|print| print.0.clone()).unwrap_or_default();
-        let _one = shared.policy_turn(name).await;
+        let _one = shared.lock_policy(name).await;
         let mut state = shared.policy_state(name).ok_or_else(|| format!("policy {name} is not loaded"))?;
         state.current = Some(Box::new(key.clone()));
         state.ours = true;

@@ -17,9 +17,6 @@ pub struct AccountLine {
     pub provider: Box<dyn Provider>,
     /// Calls it takes at once.
     pub limit: Arc<Semaphore>,
-    /// Rotations between their survey and their mint: no more than get there while the survey holds. Without it, ten thousand that are due
-    /// at once would survey in turn until the first survey is stale, and never mint.
-    pub starts: Arc<Semaphore>,
     paused_until: AtomicI64,
     denied: Mutex<Option<String>>,
 }
@@ -70,9 +67,6 @@ pub struct Workshop {
 /// Calls an account takes at once where its table sets no limit.
 const ACCOUNT_LIMIT: usize = 16;
 
-/// Starts at a time for each call at a time: most of what a survey looks at is not the provider.
-const STARTS: usize = 4;
-
 impl Workshop {
     /// A workshop of this catalogue.
     #[must_use]
@@ -122,7 +116,6 @@ impl Workshop {
         let line = Arc::new(AccountLine {
             provider,
             limit: Arc::new(Semaphore::new(limit)),
-            starts: Arc::new(Semaphore::new(limit.saturating_mul(STARTS))),
             paused_until: AtomicI64::new(0),
             denied: Mutex::default(),
         });

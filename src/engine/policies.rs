@@ -1,5 +1,7 @@
 //! The schedule of every policy: what is due is started, what was missed is reported and run in the next opening.
 
+use std::collections::BTreeMap;
+
 use cutover_api::Stamp;
 use cutover_config::{Config, Policy};
 use cutover_ledger::{Commit, HistoryEntry};
@@ -14,7 +16,7 @@ use super::times::{rfc3339, stamp, timestamp};
 use crate::alert;
 
 /// A policy's dates.
-fn timetable<'a>(policy: &'a Policy, state: &'a PolicyState) -> Timetable<'a> {
+pub(super) fn timetable<'a>(policy: &'a Policy, state: &'a PolicyState) -> Timetable<'a> {
     policy.schedule.timetable(&state.seed, timestamp(state.first_loaded), timestamp(state.since))
 }
 
@@ -73,12 +75,22 @@ fn edited(policy: &Policy, state: &PolicyState, now: Stamp) -> PolicyState {
     next
 }
 
+/// What would be known of each policy if this configuration was loaded now: nothing is written.
+#[must_use]
+pub fn prospective(states: &BTreeMap<String, PolicyState>, config: &Config, now: Stamp) -> BTreeMap<String, PolicyState> {
+    let known: Vec<(String, String)> = states.iter().map(|(name, state)| (name.clone(), state.identity.clone())).collect();
+    let renamed = cutover_config::renames(&known, config);
+    let before = |name: &String| states.get(name).or_else(|| states.get(&renamed.iter().find(|(_, to)| to == name)?.0));
+    let one = |policy: &Policy| before(&policy.name).map_or_else(|| fresh(policy, now), |state| edited(policy, state, now));
+    config.policies.iter().map(|(name, policy)| (name.clone(), one(policy))).collect()
+}
+
 /// Brings what is known of the policies in line with a configuration: new ones, edits, renames. One commit; starts nothing.
 ///
 /// # Errors
 /// The ledger did not take it.
 pub async fn reconcile(shared: &Shared, config: &Config) -> Result<Vec<String>, String> {
-    let _all = shared.every_turn().await;
+    let _all = shared.lock_policies().await;
     let now = shared.clock.now();
     let states = shared.policy_states();
     let known: Vec<(String, String)> = states.iter().map(|(name, state)| (name.clone(), state.identity.clone())).collect();
@@ -182,7 +194,7 @@ pub fn due(shared: &Shared, config: &Config, now: Stamp) -> (Vec<(String, Call)>
 /// # Errors
 /// The ledger did not take it.
 pub async fn missed(shared: &Shared, policy: &Policy, state: PolicyState, was: Option<(Stamp, Stamp)>) -> Result<(), String> {
-    let _one = shared.policy_turn(&policy.name).await;
+    let _one = shared.lock_policy(&policy.name).await;
     // What was decided on may have been started or edited meanwhile.
     let Some(present) = shared.policy_state(&policy.name).filter(|present| present.due == was) else { return Ok(()) };
     let state = PolicyState { due: state.due, overdue_told: state.overdue_told, ..present };
@@ -206,7 +218,7 @@ pub async fn missed(shared: &Shared, policy: &Policy, state: PolicyState, was: O
 /// # Errors
 /// The ledger did not take it.
 pub async fn put_off(shared: &Shared, policy: &Policy) -> Result<(), String> {
-    let _one = shared.policy_turn(&policy.name).await;
+    let _one = shared.lock_policy(&policy.name).await;
     let now = shared.clock.now();
     let Some(mut state) = shared.policy_state(&policy.name) else { return Ok(()) };
     let (Some(due), Some(suspension)) = (state.due, state.suspension(now).cloned()) else { return Ok(()) };

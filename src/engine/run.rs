@@ -8,7 +8,8 @@ use cutover_machine::{Due, Event, Fact, Now, due};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tracing::warn;
 
-use super::effects::{Landed, Learn};
+use super::effects::Landed;
+use super::learn::Learn;
 use super::plugins::Plugins;
 use super::shared::Shared;
 use super::snapshot::{Record, Snapshot, TargetTable};
@@ -56,14 +57,22 @@ pub struct Runner {
     /// The plan as the ledger has it; `None` = not known: it is written with the next step.
     pub(super) kept: Option<Arc<Snapshot>>,
     pub(super) plugins: Arc<Plugins>,
-    /// Its places among those that start, from the survey to the mint.
-    pub(super) start: Option<[OwnedSemaphorePermit; 2]>,
+    /// Its places among the calls under way: for one call, and from the survey to the mint.
+    pub(super) places: Option<Places>,
     pub(super) values: Arc<Values>,
     pub(super) inbox: mpsc::Receiver<Ordered>,
     pub(super) actor: String,
     pub(super) parked: Option<Ordered>,
     /// The credential that the last call to the provider was made with.
     pub(super) credential: Option<String>,
+}
+
+/// Places among the calls under way.
+pub(super) struct Places {
+    /// Among those of the account, where it is asked.
+    pub(super) account: Option<OwnedSemaphorePermit>,
+    /// Among all of the daemon's.
+    pub(super) _all: OwnedSemaphorePermit,
 }
 
 impl Runner {
@@ -91,7 +100,7 @@ impl Runner {
             kept: Some(Arc::clone(&snapshot)),
             snapshot,
             plugins: Arc::new(plugins),
-            start: None,
+            places: None,
             values: Arc::new(Values::default()),
             inbox,
             parked: None,
@@ -172,7 +181,7 @@ impl Runner {
     }
 
     pub(super) async fn wait(&mut self, until: Stamp) -> Result<(), Stop> {
-        self.start = None;
+        self.places = None;
         let shared = Arc::clone(&self.shared);
         tokio::select! {
             () = shared.clock.sleep_until(until) => Ok(()),

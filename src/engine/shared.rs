@@ -19,8 +19,9 @@ use super::plugins::Workshop;
 use super::run::Ordered;
 use super::sanity::Mark;
 use super::snapshot::{PolicyState, Record, Snapshot};
-use super::states::{Policies, Turn, Turns};
+use super::states::{Lock, Locks, Policies};
 use super::times::{stamp, timestamp};
+use super::turns::Turns;
 use crate::alert::Channels;
 
 /// A rotation as others see it.
@@ -44,15 +45,15 @@ pub struct Shared {
     /// The clock.
     pub clock: Arc<dyn EngineClock>,
     /// Calls under way.
-    pub in_flight: Semaphore,
-    /// Rotations between their survey and their mint, as [`super::plugins::AccountLine::starts`] for one account.
-    pub starts: Arc<Semaphore>,
+    pub in_flight: Arc<Semaphore>,
     /// Equal hooks.
     pub gate: Gate,
     /// What monitoring asks for.
     pub gauges: Gauges,
     /// When it was made.
     pub started_at: Stamp,
+    /// That the drain loop turns.
+    pub turns: Turns,
     /// The daemon ends.
     pub shutdown: CancellationToken,
     policies: Mutex<Policies>,
@@ -61,7 +62,7 @@ pub struct Shared {
     inboxes: Mutex<BTreeMap<String, mpsc::Sender<Ordered>>>,
     names: Mutex<BTreeMap<String, String>>,
     stuck: Mutex<BTreeMap<String, String>>,
-    turns: Turns,
+    locks: Locks,
     mark: Mutex<(Mark, Option<Stamp>)>,
     thaw: AtomicBool,
     confirmed: Notify,
@@ -90,8 +91,7 @@ impl Shared {
         let mark = Mutex::new((Mark::sane(clock.as_ref()), None));
         let started_at = clock.now();
         Self {
-            in_flight: Semaphore::new(config.daemon.max_in_flight.max(1)),
-            starts: Arc::new(Semaphore::new(config.daemon.max_in_flight.max(1))),
+            in_flight: Arc::new(Semaphore::new(config.daemon.max_in_flight.max(1))),
             config: RwLock::new(config),
             workshop: RwLock::new(Arc::new(workshop)),
             channels: RwLock::new(channels),
@@ -100,6 +100,7 @@ impl Shared {
             gate: Gate::default(),
             gauges: Gauges::default(),
             started_at,
+            turns: Turns::default(),
             shutdown: CancellationToken::new(),
             policies: Mutex::default(),
             known: Mutex::default(),
@@ -107,7 +108,7 @@ impl Shared {
             inboxes: Mutex::default(),
             names: Mutex::default(),
             stuck: Mutex::default(),
-            turns: Turns::default(),
+            locks: Locks::default(),
             mark,
             thaw: AtomicBool::new(false),
             confirmed: Notify::new(),
@@ -274,14 +275,14 @@ impl Shared {
         self.progress.subscribe()
     }
 
-    /// Waits for the turn of a policy: held while its state is read, changed and written, or a rotation of it is opened, one at a time.
-    pub async fn policy_turn(&self, policy: &str) -> Turn<'_> {
-        self.turns.of(policy).await
+    /// Waits for the lock of a policy: held while its state is read, changed and written, or a rotation of it is opened, one at a time.
+    pub async fn lock_policy(&self, policy: &str) -> Lock<'_> {
+        self.locks.of(policy).await
     }
 
-    /// Waits for the turn of every policy at once.
-    pub async fn every_turn(&self) -> RwLockWriteGuard<'_, ()> {
-        self.turns.of_all().await
+    /// Waits for the locks of all policies.
+    pub async fn lock_policies(&self) -> RwLockWriteGuard<'_, ()> {
+        self.locks.of_all().await
     }
 
     /// A policy's state.
@@ -407,6 +408,14 @@ impl Shared {
     /// A policy's rotation takes orders here.
     pub fn open_inbox(&self, policy: &str, inbox: mpsc::Sender<Ordered>) {
         lock(&self.inboxes).insert(policy.to_owned(), inbox);
+    }
+
+    /// The policies with a rotation under way.
+    #[must_use]
+    pub fn under_way(&self) -> Vec<String> {
+        let inboxes = lock(&self.inboxes);
+        let open = inboxes.iter().filter(|(_, inbox)| !inbox.is_closed()).map(|(policy, _)| policy.clone());
+        open.chain(lock(&self.stuck).keys().cloned()).collect()
     }
 
     /// Whether a policy has a rotation under way.

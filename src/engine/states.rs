@@ -1,4 +1,4 @@
-//! What is known of the policies, in the order of their dates, and whose turn it is to change it.
+//! What is known of the policies, in the order of their dates, and who may change it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -59,39 +59,39 @@ impl Policies {
     }
 }
 
-/// Policies that share a turn by chance wait for each other: few enough to cost nothing, many enough that it is rare.
-const TURNS: usize = 256;
+/// Policies that share a lock by chance wait for each other: few enough to cost nothing, many enough that it is rare.
+const LOCKS: usize = 256;
 
 /// Who may read, change and write the state of which policy.
-pub struct Turns {
+pub struct Locks {
     all: RwLock<()>,
     one: Vec<Mutex<()>>,
 }
 
-impl Default for Turns {
+impl Default for Locks {
     fn default() -> Self {
-        Self { all: RwLock::default(), one: std::iter::repeat_with(Mutex::default).take(TURNS).collect() }
+        Self { all: RwLock::default(), one: std::iter::repeat_with(Mutex::default).take(LOCKS).collect() }
     }
 }
 
-impl Turns {
-    /// Waits for the turn of one policy.
-    pub async fn of(&self, policy: &str) -> Turn<'_> {
+impl Locks {
+    /// Waits for the lock of one policy.
+    pub async fn of(&self, policy: &str) -> Lock<'_> {
         let mut hash = DefaultHasher::new();
         policy.hash(&mut hash);
-        let place = usize::try_from(hash.finish() % TURNS as u64).unwrap_or(0);
+        let place = usize::try_from(hash.finish() % LOCKS as u64).unwrap_or(0);
         let all = self.all.read().await;
-        Turn { _all: all, _one: self.one[place].lock().await }
+        Lock { _all: all, _one: self.one[place].lock().await }
     }
 
-    /// Waits for the turn of all.
+    /// Waits for the locks of all.
     pub async fn of_all(&self) -> RwLockWriteGuard<'_, ()> {
         self.all.write().await
     }
 }
 
-/// A turn; it ends when this is dropped.
-pub struct Turn<'a> {
+/// A lock; it is free again when this is dropped.
+pub struct Lock<'a> {
     _all: RwLockReadGuard<'a, ()>,
     _one: MutexGuard<'a, ()>,
 }
@@ -103,7 +103,7 @@ mod tests {
     use cutover_api::Stamp;
 
     use super::super::snapshot::PolicyState;
-    use super::{Policies, Turns};
+    use super::{Locks, Policies};
 
     fn due(at: Option<i64>) -> PolicyState {
         PolicyState {
@@ -145,19 +145,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_policy_waits_for_itself_and_for_all_but_not_for_another() {
-        let turns = Turns::default();
+        let locks = Locks::default();
         let others: Vec<String> = (0..20).map(|n| format!("policy {n}")).collect();
-        let held = turns.of("one").await;
-        // With so many turns most others are free.
+        let held = locks.of("one").await;
+        // With so many locks most others are free.
         let mut free = 0;
         for other in &others {
-            free += usize::from(tokio::time::timeout(Duration::from_millis(1), turns.of(other)).await.is_ok());
+            free += usize::from(tokio::time::timeout(Duration::from_millis(1), locks.of(other)).await.is_ok());
         }
         assert!(free >= 15, "{free}");
-        assert!(tokio::time::timeout(Duration::from_millis(1), turns.of("one")).await.is_err());
-        assert!(tokio::time::timeout(Duration::from_millis(1), turns.of_all()).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_millis(1), locks.of("one")).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_millis(1), locks.of_all()).await.is_err());
         drop(held);
-        let _all = turns.of_all().await;
-        assert!(tokio::time::timeout(Duration::from_millis(1), turns.of("one")).await.is_err());
+        let _all = locks.of_all().await;
+        assert!(tokio::time::timeout(Duration::from_millis(1), locks.of("one")).await.is_err());
     }
 }

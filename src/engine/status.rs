@@ -116,7 +116,27 @@ pub struct PolicyStatus {
     pub suspended: Option<Suspended>,
 }
 
+/// How many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Policies in the configuration.
+    pub policies: usize,
+    /// Rotations under way, held ones among them.
+    pub under_way: usize,
+    /// Rotations that wait for a person.
+    pub held: usize,
+}
+
 impl Engine {
+    /// How many policies and rotations there are, without looking at more than is under way.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        let under_way = self.shared.under_way();
+        let is_held = |name: &&String| self.shared.view(name).is_some_and(|view| view.record.machine.held.is_some());
+        let held = under_way.iter().filter(is_held).count();
+        Tally { policies: self.shared.config().policies.len(), under_way: under_way.len(), held }
+    }
+
     /// How the selected policies stand; all of them, where nothing is said. Policies that went but have open work are among them.
     #[must_use]
     pub fn status(&self, selector: &Selector) -> Vec<PolicyStatus> {

@@ -59,7 +59,7 @@ impl Runner {
         // A policy's state is read, changed and written by one at a time.
         let shared = Arc::clone(&self.shared);
         let _one = if facts.iter().any(|fact| matches!(fact, Fact::Cutover | Fact::Closed { .. })) {
-            Some(shared.policy_turn(&self.policy).await)
+            Some(shared.lock_policy(&self.policy).await)
         } else {
             None
         };

@@ -8,7 +8,8 @@ use cutover_machine::state::Key;
 use tokio::sync::oneshot;
 
 use super::Engine;
-use super::effects::{Landed, Learn};
+use super::effects::Landed;
+use super::learn::Learn;
 use super::orders::OrderRefused;
 use super::run::{Ordered, Runner};
 

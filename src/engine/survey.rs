@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cutover_api::{Class, Clock, KeyRecord, Outcome, Reading, Refusal, Secret, Span, WitnessVars};
+use cutover_api::{Class, Clock, KeyRecord, Outcome, Reading, Secret, Span, WitnessVars};
 use cutover_ledger::Ledger;
 use cutover_machine::event::Survey;
 use cutover_machine::plan::{Authority, ListBy};
 use cutover_machine::state::Key;
 
 use super::calls::AccountCall;
+use super::cure::{Side, Trouble, said};
 use super::plugins::Plugins;
-use super::snapshot::TargetTable;
-use super::snapshot::{Record, Snapshot};
+use super::snapshot::{Record, Snapshot, TargetTable};
 use super::targets::fingerprints;
 use super::values::{KeyValues, current_fields, own_fields};
 use crate::alert::Channels;
@@ -36,14 +36,14 @@ pub struct Found {
     /// The ids the provider lists.
     pub baseline: Option<Vec<String>>,
     /// Warnings that stop nothing.
-    pub notes: Vec<String>,
+    pub notes: Vec<Trouble>,
 }
 
 /// What stands in a rotation's way.
 #[derive(Debug, Default)]
 pub struct Wrong {
     /// Every finding, in the order of the checks.
-    pub findings: Vec<String>,
+    pub findings: Vec<Trouble>,
     /// The account's own credential is dead, or so nearly that it would die on the way.
     pub denied: bool,
 }
@@ -77,7 +77,7 @@ impl Surveyor<'_> {
         let mut found = self.key_in_use(&readings, &mut wrong);
         found.recorded = recorded;
         if let Err(detail) = self.ledger.room().await {
-            wrong.push(detail);
+            wrong.push(Trouble::new(detail, "make room on the ledger's disk, or give its files back to the daemon's user"));
         }
         let mut denied = self.credential(&mut wrong).await;
         if wrong.is_empty() {
@@ -86,7 +86,9 @@ impl Surveyor<'_> {
         self.hooks(&mut wrong).await;
         self.witnesses(&found, &mut wrong).await;
         if let Err(detail) = self.channels.greet_one(&self.snapshot.notify).await {
-            wrong.push(detail);
+            let cure = "add or correct a [notify.NAME]: nothing is rotated while nobody could be told; `cutover check \
+                        --send-test-alert` tries them";
+            wrong.push(Trouble::new(detail, cure));
         }
         if wrong.is_empty() { Ok(found) } else { Err(Wrong { findings: wrong, denied }) }
     }
@@ -117,7 +119,10 @@ impl Surveyor<'_> {
         }
         found.recorded = recorded;
         if self.plugins.account.provider.replaces_credential() {
-            wrong.push(format!("provider {}: its mint replaces the credential it is signed with", self.snapshot.account.name));
+            wrong.push(Trouble::new(
+                format!("provider {}: its mint replaces the credential it is signed with", self.snapshot.account.name),
+                "replace this key by hand; it is not supported yet",
+            ));
         }
         let denied = self.credential(&mut wrong).await;
         if wrong.is_empty() {
@@ -144,46 +149,44 @@ impl Surveyor<'_> {
     ///
     /// # Errors
     /// A target cannot be read, or they do not agree.
-    pub async fn key_now(&self) -> Result<KeyRecord, Vec<String>> {
+    pub async fn key_now(&self) -> Result<KeyRecord, Vec<Trouble>> {
         let mut wrong = Vec::new();
         let mut readings = Vec::new();
         for target in &self.snapshot.targets {
             let Some(store) = self.plugins.stores.get(&target.store) else { continue };
             readings.push(match store.read(&target.spec, &own_fields(target)).await {
                 Outcome::Done(reading) => Some(reading),
-                Outcome::Refused(refusal) => self.fault(&mut wrong, &target.name(), "cannot be read", &refusal.to_string()),
-                Outcome::Unknown(cause) => self.fault(&mut wrong, &target.name(), "cannot be read", &cause.to_string()),
+                other => fault(&mut wrong, target, "cannot be read", &other),
             });
         }
         let found = self.key_in_use(&readings, &mut wrong);
         if found.first.fingerprint.is_none() {
-            wrong.push(String::from("the targets hold no key"));
+            wrong.push(Trouble::new("the targets hold no key", "put the key in use where the policy's targets say it is read"));
         }
         if wrong.is_empty() { Ok(found.first) } else { Err(wrong) }
     }
 
     /// Every target readable, and its store writable, shown by a write that changes nothing.
-    async fn targets(&self, wrong: &mut Vec<String>) -> (Vec<Option<Reading>>, Vec<BTreeMap<String, String>>) {
+    async fn targets(&self, wrong: &mut Vec<Trouble>) -> (Vec<Option<Reading>>, Vec<BTreeMap<String, String>>) {
         let mut readings = Vec::new();
         let mut recorded = Vec::new();
         for target in &self.snapshot.targets {
             let Some(store) = self.plugins.stores.get(&target.store) else {
-                wrong.push(format!("target {}: its store is gone", target.name()));
+                wrong.push(Trouble::new(
+                    format!("target {}: its store is gone", target.name()),
+                    format!("put [store.{}] back into the configuration", target.store),
+                ));
                 continue;
             };
             let reading = match store.read(&target.spec, &own_fields(target)).await {
                 Outcome::Done(reading) => Some(reading),
-                Outcome::Refused(refusal) => self.fault(wrong, &target.name(), "cannot be read", &refusal.to_string()),
-                Outcome::Unknown(cause) => self.fault(wrong, &target.name(), "cannot be read", &cause.to_string()),
+                other => fault(wrong, target, "cannot be read", &other),
             };
             if reading.is_some() {
                 match store.prove(&target.spec).await {
                     Outcome::Done(()) => {}
-                    Outcome::Refused(refusal) => {
-                        let _: Option<()> = self.fault(wrong, &target.name(), "cannot be written", &refusal.to_string());
-                    }
-                    Outcome::Unknown(cause) => {
-                        let _: Option<()> = self.fault(wrong, &target.name(), "cannot be written", &cause.to_string());
+                    other => {
+                        let _: Option<()> = fault(wrong, target, "cannot be written", &other);
                     }
                 }
             }
@@ -193,23 +196,17 @@ impl Surveyor<'_> {
         (readings, recorded)
     }
 
-    #[expect(clippy::unused_self, reason = "reads as part of the survey")]
-    fn fault<T>(&self, wrong: &mut Vec<String>, target: &str, what: &str, detail: &str) -> Option<T> {
-        wrong.push(format!("target {target} {what}: {detail}"));
-        None
-    }
-
     /// The key in use: what the targets hold in the fields that will hold the new one. Those present must agree.
-    fn key_in_use(&self, readings: &[Option<Reading>], wrong: &mut Vec<String>) -> Found {
+    fn key_in_use(&self, readings: &[Option<Reading>], wrong: &mut Vec<Trouble>) -> Found {
         let mut parts: BTreeMap<String, Secret> = BTreeMap::new();
         for (target, reading) in self.snapshot.targets.iter().zip(readings) {
             let Some(reading) = reading else { continue };
             for (field, name) in current_fields(target) {
                 let Some(value) = reading.fields.get(&field).filter(|value| !value.expose().is_empty()) else { continue };
                 match parts.get(&name) {
-                    Some(other) if !other.same_as(value) => wrong.push(format!(
-                        "target {}: field {field} holds another {name} than the other targets: bring them together first",
-                        target.name()
+                    Some(other) if !other.same_as(value) => wrong.push(Trouble::new(
+                        format!("target {}: field {field} holds another {name} than the other targets", target.name()),
+                        "write the key in use into all of them first: which one is the old key cannot be told otherwise",
                     )),
                     _ => {
                         parts.insert(name, value.duplicate());
@@ -228,9 +225,12 @@ impl Surveyor<'_> {
                 first = KeyRecord { id, ..current.clone() };
                 ours = is_ours;
             }
-            (Some((current, true)), _) if current.fingerprint.is_some() => wrong.push(String::from(
-                "drift: the targets do not hold the key that is recorded as current. Put it back, or say \
-                 `cutover adopt` for the key that stands there",
+            (Some((current, true)), _) if current.fingerprint.is_some() => wrong.push(Trouble::new(
+                "drift: the targets do not hold the key that is recorded as current",
+                format!(
+                    "put that key back, or say `cutover adopt {} --id ID` if the key that stands there is the one to go on with",
+                    self.snapshot.policy
+                ),
             )),
             _ => {}
         }
@@ -254,7 +254,7 @@ impl Surveyor<'_> {
     }
 
     /// Whether the account's credential is dead.
-    async fn credential(&self, wrong: &mut Vec<String>) -> bool {
+    async fn credential(&self, wrong: &mut Vec<Trouble>) -> bool {
         if self.own() {
             return false;
         }
@@ -264,13 +264,16 @@ impl Surveyor<'_> {
                 if let Some(expires_at) = credential.expires_at
                     && expires_at <= self.clock.now().plus(CREDENTIAL_MARGIN)
                 {
-                    wrong.push(format!(
-                        "provider {}: its credential is dead or dies within {CREDENTIAL_MARGIN}: renew it, the rotation then goes on by itself",
-                        self.snapshot.account.name
+                    wrong.push(Trouble::new(
+                        format!(
+                            "provider {}: its credential is dead or dies within {CREDENTIAL_MARGIN}",
+                            self.snapshot.account.name
+                        ),
+                        "renew it where it is read; a rotation that waits for it then goes on by itself",
                     ));
                 }
             }
-            Err(refusal) => wrong.push(format!("provider {}: {refusal}", self.snapshot.account.name)),
+            Err(refusal) => wrong.push(self.of_provider(&Outcome::<()>::Refused(refusal))),
         }
         wrong.len() > before
     }
@@ -280,8 +283,15 @@ impl Surveyor<'_> {
         self.snapshot.plan.provider.declares.authority == Authority::Own
     }
 
+    /// The provider's answer, and what to do about it.
+    fn of_provider<T>(&self, outcome: &Outcome<T>) -> Trouble {
+        let name = &self.snapshot.account.name;
+        let (said, cure) = said(Side::Provider(name), outcome);
+        Trouble::new(format!("provider {name}: {said}"), cure)
+    }
+
     /// The line is open, the key in use is among those listed, and there is room for one more. Answers whether the credential was refused.
-    async fn provider(&self, found: &mut Found, wrong: &mut Vec<String>) -> bool {
+    async fn provider(&self, found: &mut Found, wrong: &mut Vec<Trouble>) -> bool {
         match self.line(found, wrong).await {
             Ok(()) => false,
             Err(class) => class == Some(Class::Auth) && !self.own(),
@@ -289,18 +299,22 @@ impl Surveyor<'_> {
     }
 
     /// The class of the refusal that ended the look, where it was one.
-    async fn line(&self, found: &mut Found, wrong: &mut Vec<String>) -> Result<(), Option<Class>> {
+    async fn line(&self, found: &mut Found, wrong: &mut Vec<Trouble>) -> Result<(), Option<Class>> {
         let provider = &self.plugins.account.provider;
         let name = &self.snapshot.account.name;
         if provider.replaces_credential() {
-            wrong.push(format!(
-                "provider {name}: its mint replaces the credential it is signed with, and this version cannot keep the new one: not yet supported"
+            wrong.push(Trouble::new(
+                format!("provider {name}: its mint replaces the credential it is signed with, and this version cannot keep the new one"),
+                "rotate this key by hand; it is not supported yet",
             ));
         }
         let call = AccountCall::of(self.snapshot, self.record, found.values.secret.as_ref());
         match provider.prepare(call.call()).await {
             Outcome::Done(()) => {}
-            other => return Err(not_answered(name, other, wrong)),
+            other => {
+                wrong.push(self.of_provider(&other));
+                return Err(class_of(&other));
+            }
         }
         let facts = &self.snapshot.plan.provider;
         if facts.declares.list == ListBy::None || !facts.verbs.list {
@@ -309,7 +323,10 @@ impl Surveyor<'_> {
         }
         let listing = match provider.list(call.call()).await {
             Outcome::Done(listing) => listing,
-            other => return Err(not_answered(name, other, wrong)),
+            other => {
+                wrong.push(self.of_provider(&other));
+                return Err(class_of(&other));
+            }
         };
         self.row_of_old(found, &listing.rows, wrong);
         let now = self.clock.now();
@@ -319,8 +336,9 @@ impl Surveyor<'_> {
         if let Some(cap) = cap
             && live >= cap as usize
         {
-            wrong.push(format!(
-                "provider {name}: {live} of at most {cap} keys exist: no room for a new one. Remove one that nobody uses"
+            wrong.push(Trouble::new(
+                format!("provider {name}: {live} of at most {cap} keys exist: no room for a new one"),
+                format!("end one that nobody uses at the provider; `cutover keys {name}` lists them"),
             ));
         }
         found.baseline = Some(listing.rows.iter().filter_map(|row| row.id.clone()).collect());
@@ -329,7 +347,7 @@ impl Surveyor<'_> {
     }
 
     /// The mint can be written out: what its request says of the key in use is known.
-    fn mint_needs(&self, found: &Found, wrong: &mut Vec<String>) {
+    fn mint_needs(&self, found: &Found, wrong: &mut Vec<Trouble>) {
         for path in self.plugins.account.provider.mint_needs() {
             let known = match path.strip_prefix("old.").unwrap_or_default() {
                 "id" => found.first.id.is_some(),
@@ -338,16 +356,16 @@ impl Surveyor<'_> {
                 name => found.values.outputs.contains_key(name) || found.first.facts.contains_key(name),
             };
             if !known {
-                wrong.push(format!(
-                    "provider {}: to rotate it must be told {path}, which is not known: say `adopt = {{ id = \"…\" }}` in the policy",
-                    self.snapshot.account.name
+                wrong.push(Trouble::new(
+                    format!("provider {}: to rotate it must be told {path}, which is not known", self.snapshot.account.name),
+                    "say `adopt = { id = \"…\" }` in the policy, with the id of the key in use",
                 ));
             }
         }
     }
 
     /// Completes the old key's record from its row: by id, or by fingerprint where rows show it.
-    fn row_of_old(&self, found: &mut Found, rows: &[KeyRecord], wrong: &mut Vec<String>) {
+    fn row_of_old(&self, found: &mut Found, rows: &[KeyRecord], wrong: &mut Vec<Trouble>) {
         let id = found.first.id.clone();
         let print = found.first.fingerprint.clone();
         let row = rows.iter().find(|row| match (&id, &row.id) {
@@ -356,7 +374,10 @@ impl Surveyor<'_> {
         });
         let Some(row) = row else {
             if id.is_some() {
-                found.notes.push(String::from("the key in use is not among those the provider lists"));
+                found.notes.push(Trouble::new(
+                    "the key in use is not among those the provider lists",
+                    "look whether `params` and the credential are those of the account that issued it, and whether it was ended there",
+                ));
             }
             return;
         };
@@ -366,10 +387,13 @@ impl Surveyor<'_> {
         let other_prefix = shown.zip(value).is_some_and(|(shown, value)| !value.expose().starts_with(shown));
         let other_print = row.fingerprint.is_some() && print.is_some() && row.fingerprint != print;
         if other_prefix || other_print {
-            wrong.push(format!(
-                "provider {}: the key with id {} is not the one in the targets: correct `adopt` in the policy",
-                self.snapshot.account.name,
-                row.id.as_deref().unwrap_or("-")
+            wrong.push(Trouble::new(
+                format!(
+                    "provider {}: the key with id {} is not the one in the targets",
+                    self.snapshot.account.name,
+                    row.id.as_deref().unwrap_or("-")
+                ),
+                "correct `adopt` in the policy: ending that id would end somebody else's key",
             ));
             return;
         }
@@ -380,16 +404,17 @@ impl Surveyor<'_> {
         }
     }
 
-    async fn hooks(&self, wrong: &mut Vec<String>) {
+    async fn hooks(&self, wrong: &mut Vec<Trouble>) {
         for (place, (_, hook)) in self.plugins.hooks.iter().enumerate() {
             if let Err(refusal) = hook.present().await {
-                wrong.push(format!("redeploy {}: {refusal}", place + 1));
+                let cure = Side::Hook(place + 1).refused(&refusal);
+                wrong.push(Trouble::new(format!("redeploy {}: {refusal}", place + 1), cure));
             }
         }
     }
 
     /// Every witness answers. Whether it names the key in use is told, and stops nothing.
-    async fn witnesses(&self, found: &Found, wrong: &mut Vec<String>) {
+    async fn witnesses(&self, found: &Found, wrong: &mut Vec<Trouble>) {
         let vars = WitnessVars {
             policy: self.snapshot.policy.clone(),
             rotation: String::new(),
@@ -398,30 +423,28 @@ impl Surveyor<'_> {
         };
         for (place, witness) in self.plugins.witnesses.iter().enumerate() {
             let Some(witness) = witness else { continue };
-            let told: Result<(), String> = match witness.look(&vars).await {
-                Outcome::Done(_) => Ok(()),
-                Outcome::Refused(Refusal { class: Class::Gone, .. }) => Err(String::from("gone: there is no such address")),
-                Outcome::Refused(refusal) => Err(refusal.to_string()),
-                Outcome::Unknown(cause) => Err(cause.to_string()),
+            let (detail, cure) = match witness.look(&vars).await {
+                Outcome::Done(_) => continue,
+                Outcome::Refused(refusal) if refusal.class == Class::Gone => {
+                    (String::from("gone: there is no such address"), Side::Verify(place + 1).refused(&refusal))
+                }
+                other => said(Side::Verify(place + 1), &other),
             };
-            if let Err(detail) = told {
-                wrong.push(format!("verify {} does not answer: {detail}", place + 1));
-            }
+            wrong.push(Trouble::new(format!("verify {} does not answer: {detail}", place + 1), cure));
         }
     }
 }
 
-/// A finding about a call to the provider that did not do; its class, where it was refused.
-fn not_answered<T>(name: &str, outcome: Outcome<T>, wrong: &mut Vec<String>) -> Option<Class> {
+/// The class of a refusal.
+const fn class_of<T>(outcome: &Outcome<T>) -> Option<Class> {
     match outcome {
-        Outcome::Done(_) => None,
-        Outcome::Refused(refusal) => {
-            wrong.push(format!("provider {name}: {refusal}"));
-            Some(refusal.class)
-        }
-        Outcome::Unknown(cause) => {
-            wrong.push(format!("provider {name}: {cause}"));
-            None
-        }
+        Outcome::Refused(refusal) => Some(refusal.class),
+        Outcome::Done(_) | Outcome::Unknown(_) => None,
     }
+}
+
+fn fault<T, R>(wrong: &mut Vec<Trouble>, target: &TargetTable, what: &str, outcome: &Outcome<R>) -> Option<T> {
+    let (said, cure) = said(Side::Store(&target.store), outcome);
+    wrong.push(Trouble::new(format!("target {} {what}: {said}", target.name()), cure));
+    None
 }

@@ -90,7 +90,7 @@ impl Engine {
         let shared = &self.shared;
         let now = shared.clock.now();
         check_until(until, now).map_err(refuse)?;
-        let _all = shared.every_turn().await;
+        let _all = shared.lock_policies().await;
         let mut commit = Commit::default();
         let mut states = Vec::new();
         for policy in self.selected(selector) {
@@ -137,7 +137,7 @@ impl Engine {
     /// The ledger did not take it; nothing has changed.
     pub async fn lift(&self, policies: &[String], actor: &str, reason: Option<&str>) -> Result<Vec<String>, OrderRefused> {
         let shared = &self.shared;
-        let _all = shared.every_turn().await;
+        let _all = shared.lock_policies().await;
         let now = shared.clock.now();
         let mut commit = Commit::default();
         let mut states = Vec::new();
@@ -171,7 +171,7 @@ impl Engine {
         if !shared.frozen() {
             return Ok(false);
         }
-        let facts = json!({ "step_ms": shared.clock_step(), "reason": reason });
+        let facts = json!({ "step_ms": shared.clock_mark().off(shared.clock.as_ref()), "reason": reason });
         let row = entry(shared.clock.now(), None, actor, "clock-confirmed", &facts);
         let commit = Commit { history: vec![row], ..Commit::default() };
         shared.ledger.commit(commit).await.map_err(|error| OrderRefused { reason: error.to_string() })?;

@@ -7,6 +7,7 @@ mod seal;
 mod sqlite;
 
 use std::fmt;
+use std::path::Path;
 
 use async_trait::async_trait;
 use cutover_api::Secret;
@@ -274,6 +275,8 @@ pub enum OpenErrorKind {
     Damaged,
     /// The file's owner or mode would let others read it, and could not be mended.
     Mode,
+    /// There is a file already where one is to be made.
+    Exists,
     /// It could not be opened or created.
     Io,
 }
@@ -289,6 +292,7 @@ impl OpenErrorKind {
             Self::WrongSealKey => "ledger-wrong-seal-key",
             Self::Damaged => "ledger-damaged",
             Self::Mode => "ledger-mode",
+            Self::Exists => "ledger-exists",
             Self::Io => "ledger-io",
         }
     }
@@ -301,6 +305,23 @@ impl fmt::Display for OpenError {
 }
 
 impl std::error::Error for OpenError {}
+
+/// A copy that was made and proven.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copied {
+    /// Where it is.
+    pub place: String,
+    /// The environment's name in it.
+    pub environment: String,
+    /// Entries of its history; the chain fits to the last of them.
+    pub history: u64,
+    /// Rows by table.
+    pub rows: Vec<(String, u64)>,
+    /// The ids of the sealing keys that have written in it; the copy opens with those of the ledger, no others.
+    pub seal_keys: Vec<String>,
+    /// Its size.
+    pub bytes: u64,
+}
 
 /// The durable state.
 #[async_trait]
@@ -352,6 +373,16 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// The database could not be read.
     async fn open_deliveries(&self) -> Result<Vec<DeliveryRow>, CommitError>;
+
+    /// Copies the whole ledger to the file `to` as it is at one moment, while it is in use. The copy is proven (every row, the chain,
+    /// the environment's name, the sealing keys' ids), durable, readable by its owner only, and never written over another file.
+    ///
+    /// # Errors
+    /// There is no copy: something is there already, the place cannot be written, or what was written is not what stands here.
+    async fn copy(&self, to: &Path, now: Stamp) -> Result<Copied, OpenError> {
+        let (_, detail) = (now, "this ledger cannot be copied into a file: use its database's own tools".to_owned());
+        Err(OpenError { kind: OpenErrorKind::Io, place: to.display().to_string(), detail })
+    }
 
     /// Whether there is room for another rotation's sealed reply (at least 16 MiB free and the files writable).
     ///

@@ -7,8 +7,10 @@
 //! * After an input/output error other than a full disk it answers [`CommitError::Failed`] to everything until it is opened anew.
 //! * The file, `-wal`, `-shm` and `.lock` have mode 0600. The directory must exist and not be writable by everybody.
 
+mod copy;
 mod fault;
 mod files;
+mod glance;
 mod group;
 mod head;
 mod meta;
@@ -38,7 +40,10 @@ use self::open::Opening;
 use self::read::Reading;
 use self::writer::{Shared, Waiting, Work};
 use crate::seal::{Keyring, SealKeys};
-use crate::{Commit, CommitError, DeliveryRow, HistoryQuery, HistoryRow, KeyRow, Ledger, Loaded, OpenError, RotationRow};
+use crate::{
+    Commit, CommitError, Copied, DeliveryRow, HistoryQuery, HistoryRow, KeyRow, Ledger, Loaded, OpenError, OpenErrorKind,
+    PolicyWrite, RotationRow,
+};
 
 /// A ledger in one SQLite file. Close it with [`SqliteLedger::close`]; dropped, it closes by itself a little later.
 pub struct SqliteLedger {
@@ -61,6 +66,29 @@ impl SqliteLedger {
     /// See [`OpenError`]; its files are as they were, but for modes that let others read them.
     pub async fn open(path: &Path, environment: &str, keys: SealKeys, pid: u32, now: Stamp) -> Result<Self, OpenError> {
         Opening { environment, keys: &keys, now }.open(path, pid).await
+    }
+
+    /// The policies' states as the file at `path` shows them: without the sealing key nothing of it is proven, so it is good for a look
+    /// ahead and for nothing that acts. Takes no lock, writes nothing, and works beside a running daemon.
+    ///
+    /// # Errors
+    /// It cannot be read, is no ledger, or bears another environment's name.
+    pub async fn glance(path: &Path, environment: &str) -> Result<Vec<PolicyWrite>, OpenError> {
+        glance::glance(path, environment).await
+    }
+
+    /// [`Ledger::copy`] of the file at `from`, without opening it for use: its lock is not needed and nothing in it is changed.
+    ///
+    /// # Errors
+    /// As [`Ledger::copy`]; `from` is damaged, another environment's, or sealed with another key.
+    pub async fn copy_file(
+        from: &Path,
+        environment: &str,
+        keys: &SealKeys,
+        to: &Path,
+        now: Stamp,
+    ) -> Result<Copied, OpenError> {
+        copy::copy_file(from, environment, keys, to, now).await
     }
 
     /// Ends what is queued, carries the WAL into the file and gives the lock back. Later calls answer with [`CommitError::Failed`].
@@ -147,6 +175,14 @@ impl Ledger for SqliteLedger {
 
     async fn open_deliveries(&self) -> Result<Vec<DeliveryRow>, CommitError> {
         self.read(async |reading| reading.open_deliveries().await).await
+    }
+
+    async fn copy(&self, to: &Path, now: Stamp) -> Result<Copied, OpenError> {
+        let refuse = |kind, detail: String| self.place.refuse(kind, detail);
+        self.shared.check().map_err(|error| refuse(OpenErrorKind::Io, error.to_string()))?;
+        let conn = self.readers.acquire().await;
+        let mut conn = conn.map_err(|error| refuse(OpenErrorKind::Io, Fault::from(error).to_string()))?;
+        copy::copy(&mut conn, &self.ring, to, now).await
     }
 
     async fn room(&self) -> Result<(), String> {

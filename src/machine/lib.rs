@@ -14,6 +14,7 @@
 extern crate alloc;
 
 pub mod backoff;
+mod cut;
 mod decide;
 mod doubt;
 mod due;

@@ -57,6 +57,7 @@ impl Work<'_> {
         if !matches!(self.next.phase, Phase::Preflight | Phase::Mint) || self.next.new.is_some() {
             return Err(self.illegal("no survey is due"));
         }
+        self.cut_at_once();
         self.again(self.tries(), None, false);
         if self.next.mint.intents == 0 {
             self.next.phase = Phase::Preflight;

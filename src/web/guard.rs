@@ -69,6 +69,11 @@ fn is_ours(host: &str, way: Way) -> bool {
         return false;
     }
     let name = authority.host();
+    // What follows the name is a port, or it is another name: `[::1].evil`.
+    let port = host.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'));
+    if !port {
+        return false;
+    }
     let name = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
     match name.parse::<IpAddr>() {
         Ok(address) => address.is_loopback() || way == Way::Tcp(address),

@@ -63,7 +63,8 @@ impl Door {
                 Ok(Self::Tcp(listener, address.ip()))
             }
             Listen::Unix(path) => {
-                let Socket { listener, file, .. } = Socket::open(path, "listen", &People::read()).await.map_err(WebBindError::Unix)?;
+                let Socket { listener, file, .. } =
+                    Socket::open(path, "listen", &People::read()).await.map_err(WebBindError::Unix)?;
                 Ok(Self::Unix(listener, file))
             }
         }

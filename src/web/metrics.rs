@@ -23,8 +23,9 @@ const PHASES: [Phase; 8] =
     [Phase::Preflight, Phase::Mint, Phase::Doubt, Phase::Stage, Phase::Deploy, Phase::Observe, Phase::Settle, Phase::Retire];
 
 /// The reasons for holding that are there from the start, so that an alert rule sees a 0 before it sees a 1.
-const REASONS: [&str; 14] = [
+const REASONS: [&str; 15] = [
     "candidates",
+    "credential",
     "doubt",
     "drift",
     "hook",

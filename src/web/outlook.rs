@@ -126,6 +126,6 @@ impl Source for Outlook {
     }
 
     async fn lives(&self) -> bool {
-        self.verbs.engine().turns(PATIENCE).await
+        self.verbs.engine().lives(PATIENCE).await
     }
 }

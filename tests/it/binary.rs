@@ -58,7 +58,7 @@ impl Desk {
     }
 
     /// Runs a verb to its end.
-    fn cutover(&self, arguments: &[&str]) -> Output {
+    pub fn cutover(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().expect("run")
     }
 

@@ -236,6 +236,7 @@ async fn a_hook_that_hangs_does_not_hold_an_emergency_up() {
     let flag = Arc::clone(&hanging);
     cast.house.on_deploy(move || {
         while flag.load(Ordering::SeqCst) {
+            // Hangs until the test says otherwise.
             std::thread::sleep(Duration::from_millis(5));
         }
         restarter.restart();

@@ -96,6 +96,11 @@ impl House {
 
     /// Starts the engine on this configuration, and on the ledger of the start before.
     pub async fn start(&mut self, config: &str) {
+        self.start_on(config, |ledger| ledger).await;
+    }
+
+    /// The same, with something between the engine and the ledger.
+    pub async fn start_on(&mut self, config: &str, between: impl FnOnce(Arc<dyn Ledger>) -> Arc<dyn Ledger>) {
         let file = self.write("cutover.toml", &format!("{}{config}", self.head()));
         let catalog = self.catalog();
         let config = cutover_config::load(Path::new(&file), &catalog)
@@ -105,7 +110,7 @@ impl House {
         let ledger = SqliteLedger::open(&self.path("ledger.db"), "test", keys, std::process::id(), now).await;
         let ledger = Arc::new(ledger.expect("a ledger"));
         self.ledger = Some(Arc::clone(&ledger));
-        let engine = Engine::start(config, catalog, ledger, self.clock.clone()).await.expect("an engine");
+        let engine = Engine::start(config, catalog, between(ledger), self.clock.clone()).await.expect("an engine");
         self.engine = Some(engine);
     }
 

@@ -6,6 +6,7 @@ mod by_hand;
 mod cast;
 mod emergency;
 mod faults;
+mod first_minutes;
 mod hostile;
 mod house;
 mod lost;
@@ -16,5 +17,7 @@ mod restarts;
 mod seeds;
 mod servers;
 mod stolen;
+mod units;
+mod watchdog;
 
 use house::House;

@@ -105,6 +105,7 @@ impl Desk {
     async fn until(&self, shown: &str, holds: impl Fn() -> bool) {
         let waiting = async {
             while !holds() {
+                // Between two looks at the condition.
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         };

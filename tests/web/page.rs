@@ -43,6 +43,7 @@ async fn what_is_held_stands_first_with_the_commands_that_leave_it() {
         "<span>resume</span> <span>pay</span> <span>--mint-again</span> <span>--rotation</span> <span>rot_pay</span>"
     ));
     assert!(page.contains("dies AT ONCE"));
+    assert!(page.contains(r#"<span class="late">suspended</span>"#) && page.contains("Make a key in the vendor"));
     assert!(page.contains(r#"value="12" aria-label="Grace left of pay">12 %</meter>"#));
     assert!(page.contains("3h left (12 %)") && page.contains("2026-11-21 15:00 UTC</time> (2026-11-21 16:00 CET)"));
     assert!(page.contains("The clock has stepped") && page.contains("The alert channel ops has accepted nothing for 5h"));

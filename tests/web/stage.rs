@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use cutover::alert::Way;
 use cutover::control::ReloadError;
 use cutover::engine::times::rfc3339;
-use cutover::engine::{HeldStatus, PolicyStatus, Totals};
+use cutover::engine::{HeldStatus, PolicyStatus, Suspended, Totals};
 use cutover::web::{ChannelStanding, Chronicle, Detail, OpenEmergency, Picture, Source};
 use cutover_api::{Span, Stamp};
 use cutover_ledger::{HistoryEntry, HistoryRow};
@@ -74,6 +74,8 @@ pub fn idle(policy: &str, age_days: i64, due_days: i64) -> PolicyStatus {
         at_rest: true,
         held: None,
         ways: Vec::new(),
+        ask: None,
+        suspended: None,
     }
 }
 
@@ -213,6 +215,15 @@ pub fn five() -> Stage {
     let removed = PolicyStatus { provider: String::new(), ..observing("gone-from-the-file") };
     let mut stage = stage(vec![idle("erp", 94, 11), first("new-one"), observing("crm"), in_doubt("pay"), removed]);
     stage.picture.frozen = true;
+    stage.picture.policies[0].suspended = Some(Suspended {
+        policy: "erp".into(),
+        until: rfc3339(NOW.plus(Span::DAY.times(30))),
+        by: "uid:1000(dana)".into(),
+        reason: Some("freeze".into()),
+        puts_off: None,
+        under_way: None,
+    });
+    stage.picture.policies[4].ask = Some("Make a key in the vendor's dashboard.".into());
     stage.picture.emergencies = vec![OpenEmergency {
         id: "emg_1".into(),
         at: ago(Span::minutes(4)),

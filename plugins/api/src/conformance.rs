@@ -1,7 +1,10 @@
-//! What every [`Store`] must keep, as one suite: a store's tests call [`store`] (or [`store_with`], [`bare`]) against the real thing.
+//! What every [`Store`] and every hook must keep, as suites. A hook's tests call [`hook`]; a store's tests call [`store`] (or [`store_with`],
+//! [`bare`]) against the real thing.
 //!
 //! Each case uses a path of its own, named in [`PATHS`], which must not exist beforehand (or, where [`StoreTraits::creates_paths`] is
 //! false, must be there without any field). A broken promise panics with one sentence that names the case.
+
+mod hooks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -11,6 +14,8 @@ use std::task::Poll;
 use crate::outcome::{Class, Outcome};
 use crate::secret::Secret;
 use crate::store::{Change, Reading, Store, TargetSpec};
+
+pub use hooks::hook;
 
 /// The names that `make` is called with, for stores whose paths must be made before.
 pub const PATHS: [&str; 10] = [

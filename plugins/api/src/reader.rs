@@ -105,6 +105,17 @@ impl<'a> Reader<'a> {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
+    /// The table's name in outcomes: `redeploy 2` for `what` and its place in the array of tables, `what` alone outside of one.
+    #[must_use]
+    pub fn step(&self, what: &str) -> String {
+        let number =
+            self.path.strip_suffix(']').and_then(|path| path.rsplit_once('[')).and_then(|(_, n)| n.parse::<usize>().ok());
+        match number {
+            Some(n) => format!("{what} {}", n.saturating_add(1)),
+            None => what.to_owned(),
+        }
+    }
+
     /// Reports a key.
     pub fn wrong(&self, key: &str, wrong: impl Into<String>, right: impl Into<String>) {
         let place = self.table.entries.get(key).map_or(&self.table.place, |entry| &entry.node.place);

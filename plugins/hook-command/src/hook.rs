@@ -20,7 +20,7 @@ impl CommandHook {
     #[must_use]
     pub fn build(reader: &Reader<'_>, _surroundings: &Surroundings) -> Option<Self> {
         reader.known("kind");
-        let program = settings::program(reader, settings::step("redeploy", reader), Span::minutes(10));
+        let program = settings::program(reader, reader.step("redeploy"), Span::minutes(10));
         let before = reader.problems().count();
         reader.finish();
         let program = program?;

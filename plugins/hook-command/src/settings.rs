@@ -27,16 +27,6 @@ pub(crate) fn program(reader: &Reader<'_>, step: String, default_timeout: Span) 
     Some(Program { step, argv: argv?, env, dir, timeout, kill_grace: KILL_GRACE })
 }
 
-/// `redeploy 2`: `what`, and its place in the array of tables where it stands in one.
-pub(crate) fn step(what: &str, reader: &Reader<'_>) -> String {
-    let number =
-        reader.path().strip_suffix(']').and_then(|path| path.rsplit_once('[')).and_then(|(_, n)| n.parse::<usize>().ok());
-    match number {
-        Some(n) => format!("{what} {}", n.saturating_add(1)),
-        None => what.to_owned(),
-    }
-}
-
 fn argv(reader: &Reader<'_>) -> Option<Vec<String>> {
     let right = "an array of words, the program's absolute path first: [\"/usr/local/bin/deploy\", \"crm\"]";
     let Some(node) = reader.node("run") else {

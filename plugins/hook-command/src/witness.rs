@@ -21,7 +21,7 @@ impl CommandWitness {
         for key in ["kind", "every", "for", "covers"] {
             reader.known(key);
         }
-        let program = settings::program(reader, settings::step("verify", reader), Span::seconds(30));
+        let program = settings::program(reader, reader.step("verify"), Span::seconds(30));
         let before = reader.problems().count();
         reader.finish();
         let program = program?;

@@ -41,7 +41,7 @@ impl Link {
             );
         }
         Self {
-            label: label(what, reader),
+            label: reader.step(what),
             surroundings: surroundings.clone(),
             has_credential: reader.has("credential"),
             credential: reader.secret("credential"),
@@ -122,14 +122,4 @@ pub(crate) fn defaults(reader: &Reader<'_>, reads: &[&str]) -> Defaults {
     let mut defaults = Defaults::whole_urls();
     defaults.reply = if looked_at { Form::Json } else { Form::None };
     defaults
-}
-
-/// `redeploy 2`: `what`, and its place in the array of tables where it stands in one.
-fn label(what: &str, reader: &Reader<'_>) -> String {
-    let number =
-        reader.path().strip_suffix(']').and_then(|path| path.rsplit_once('[')).and_then(|(_, n)| n.parse::<usize>().ok());
-    match number {
-        Some(n) => format!("{what} {}", n.saturating_add(1)),
-        None => what.to_owned(),
-    }
 }

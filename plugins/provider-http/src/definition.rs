@@ -162,6 +162,12 @@ impl Definition {
         &self.head
     }
 
+    /// The parameters a policy gives.
+    #[must_use]
+    pub fn param_needs(&self) -> Vec<cutover_api::ParamNeed> {
+        self.params().needs()
+    }
+
     /// The parameters by name.
     pub(crate) const fn params(&self) -> &Params {
         &self.head.params

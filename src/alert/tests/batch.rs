@@ -153,7 +153,7 @@ async fn a_new_hold_after_a_recovery_overtakes_the_recovery_and_not_the_other_wa
     let courier = courier(&outbox, &clock, &[("ops", &ops)]);
     let mut story = Story::of("crm", grace_plan());
     story.targets.push(String::from("vault:apps/other"));
-    story.plan.targets.push(story.plan.targets[0].clone());
+    story.plan.targets.push(story.plan.targets[0]);
     let held = next(&mut story, "crm", store_down("crm"));
     let once = std::cell::Cell::new(false);
     let recovered = next(&mut story, "crm", |effect| {

@@ -275,7 +275,7 @@ fn a_person_is_asked_to_end_the_key() {
     story.event(Event::Ordered(Order::Submit(Handed { key, old_expires_at: None })));
     golden!("waiting-end-by-hand", story.until_told(|_| None));
     story.event(Event::Ordered(Order::ConfirmRetire));
-    let accepted = |effect: &Effect| (*effect == Effect::ProbeOld).then(|| Event::Probed(Answer::Done(true)));
+    let accepted = |effect: &Effect| (*effect == Effect::ProbeOld).then_some(Event::Probed(Answer::Done(true)));
     golden!("held-ended-by-hand-still-accepted", story.until_told(accepted));
 }
 

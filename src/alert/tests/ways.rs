@@ -95,7 +95,7 @@ fn rotation(phase: Phase, why: Option<Why>, variant: u8, plan: &Plan) -> Rotatio
     }
     if phase >= Phase::Mint {
         rotation.mint.intents = 1;
-        rotation.mint.intent = Some(MintIntent { at: START, deadline: START });
+        rotation.mint.intent = Some(MintIntent { at: START, deadline: START, grace: plan.grace });
         rotation.grace = Some(Grace { from: START, end: START.plus(Span::hours(24)), told: Vec::new(), ended_told: false });
     }
     if phase == Phase::Doubt {

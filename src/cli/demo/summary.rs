@@ -100,7 +100,7 @@ impl Summary {
             self.alerts()
         ))?;
         voice.line("")?;
-        voice.line("Next: write /etc/cutover/cutover.toml (config.example.toml explains every key), then")?;
+        voice.line("Next: cutover init writes a first configuration after five questions; then")?;
         voice.line("  cutover check                     is it right?")?;
         voice.line("  cutover check --online            would a rotation find all it needs?")?;
         voice.line("  cutover rotate NAME --dry-run     what would happen?")?;

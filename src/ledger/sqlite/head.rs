@@ -16,7 +16,7 @@ pub(super) struct Sum([u64; 4]);
 /// Count and sum of one table's rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
-    count: u64,
+    pub(super) count: u64,
     sum: Sum,
 }
 

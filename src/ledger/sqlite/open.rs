@@ -185,7 +185,7 @@ async fn remember_key(conn: &mut SqliteConnection, ring: &Keyring, mut meta: Met
     })
 }
 
-async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, Refusal> {
+pub(super) async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, Refusal> {
     options.connect().await.map_err(|error| Fault::from(error).into())
 }
 
@@ -203,8 +203,15 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-fn reading(path: &Path) -> SqliteConnectOptions {
+pub(super) fn reading(path: &Path) -> SqliteConnectOptions {
     options(path).read_only(true)
+}
+
+/// For a look at a file that this process does not hold. Without a WAL all there is stands in the file itself, and read so, SQLite puts
+/// nothing beside it; a daemon that writes meanwhile can make what is read fit together badly, but not so that its MACs fit.
+pub(super) fn leaving_no_trace(place: &Place) -> SqliteConnectOptions {
+    let still = std::fs::metadata(place.beside("-wal")).map_or(true, |wal| wal.len() == 0);
+    reading(&place.path).immutable(still)
 }
 
 fn writing(path: &Path) -> SqliteConnectOptions {

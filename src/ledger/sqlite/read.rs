@@ -161,7 +161,7 @@ fn rotation(row: Stored, plan: Option<String>) -> RotationRow {
     RotationRow { id, policy, rev, state, plan: plan.unwrap_or_default(), closed }
 }
 
-fn policy(row: Stored) -> PolicyWrite {
+pub(super) fn policy(row: Stored) -> PolicyWrite {
     let mut cells = row.cells.into_iter();
     let name = text(cells.next());
     let due_at = cells.next().and_then(|due| due.as_int()).map(Stamp);

@@ -62,11 +62,22 @@ pub(super) async fn verify(
     now: Stamp,
 ) -> Result<Passed, Refusal> {
     let (ring, meta) = identify(conn, environment, keys).await?;
+    let (prune, older) = walk(conn, &ring, &meta, now).await?;
+    Ok(Passed { ring, meta, prune, older })
+}
+
+/// Checks every page, row and link behind `conn` against its head: which alerts may be forgotten, and how many rows older keys made.
+pub(super) async fn walk(
+    conn: &mut SqliteConnection,
+    ring: &Keyring,
+    meta: &Meta,
+    now: Stamp,
+) -> Result<(Vec<String>, u64), Refusal> {
     let report: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_all(&mut *conn).await.map_err(Fault::from)?;
     if report != ["ok"] {
         return Err(Fault::Damaged("a page is not what SQLite wrote".to_owned()).into());
     }
-    let mut walk = Walk { conn, ring: &ring, meta: &meta, older: 0 };
+    let mut walk = Walk { conn, ring, meta, older: 0 };
     let mut alerts = Alerts { old: BTreeSet::new(), before: now.minus(ALERTS_KEPT) };
     let mut tallies = Vec::with_capacity(STATE.len());
     for (index, table) in STATE.iter().enumerate() {
@@ -80,16 +91,25 @@ pub(super) async fn verify(
         }
     }
     walk.history().await?;
-    let older = walk.older;
-    Ok(Passed { ring, meta, prune: alerts.old.into_iter().collect(), older })
+    Ok((alerts.old.into_iter().collect(), walk.older))
 }
 
-/// Whose ledger it is, of which version, and whether the keys fit.
-async fn identify(conn: &mut SqliteConnection, environment: &str, keys: &SealKeys) -> Result<(Keyring, Meta), Refusal> {
+/// That it is the file of a ledger; the version of its schema.
+pub(super) async fn is_ledger(conn: &mut SqliteConnection) -> Result<i64, Refusal> {
     let (application, version) = (pragma(conn, "PRAGMA application_id").await?, pragma(conn, "PRAGMA user_version").await?);
     if application != APPLICATION {
         return Err(Fault::Damaged("this is not the file of a ledger, or its header was changed".to_owned()).into());
     }
+    Ok(version)
+}
+
+/// Whose ledger it is, of which version, and whether the keys fit.
+pub(super) async fn identify(
+    conn: &mut SqliteConnection,
+    environment: &str,
+    keys: &SealKeys,
+) -> Result<(Keyring, Meta), Refusal> {
+    let version = is_ledger(conn).await?;
     let found = Found::read(conn).await?;
     let ring = Keyring::derive(keys, found.ledger()?).map_err(Fault::from)?;
     let key = found.key()?;

@@ -6,6 +6,7 @@
 
 #![expect(clippy::panic, reason = "what the explorer finds is told by panicking, with the whole story")]
 
+mod emergency;
 mod world;
 
 use cutover_machine::plan::VerifyKind;

@@ -1,7 +1,5 @@
 //! Every verb of a person in every phase and every hold, for every lifecycle: taken, or refused with a reason that says what to do.
 
-#![expect(clippy::panic, reason = "a helper of a test fails the test by panicking")]
-
 use cutover_machine::event::{Event, Fact, Order};
 use cutover_machine::manual::Handed;
 use cutover_machine::plan::{

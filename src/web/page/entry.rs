@@ -6,7 +6,7 @@ use super::when::{Moment, distance, given, moment, moment_in};
 use super::year::{Strip, strip};
 use crate::alert::Way;
 use crate::cli::words::short;
-use crate::engine::PolicyStatus;
+use crate::engine::{PolicyStatus, Suspended};
 use crate::web::{Chronicle, Picture};
 
 /// The phases as a path; a doubt stands where the mint is.
@@ -84,6 +84,10 @@ pub(super) struct Entry<'a> {
     pub grace: Option<Grace>,
     /// Why it waits for a person.
     pub held: Option<Hold>,
+    /// Lifecycle `manual`: what a person does to make the new key.
+    pub ask: Option<&'a String>,
+    /// No new rotation is started: until when, by whom, why.
+    pub suspended: Option<String>,
     /// What a person may do.
     pub ways: &'a [Way],
     /// The last year; none, where the history could not be read.
@@ -131,9 +135,17 @@ impl<'a> Entry<'a> {
             grace: given(status.grace_end.as_ref()).map(|end| grace(status, end, now, zone)),
             ways: status.held.as_ref().map_or(&status.ways, |held| &held.ways),
             held,
+            ask: status.ask.as_ref(),
+            suspended: status.suspended.as_ref().map(suspended),
             year: strip(status, year, now),
         }
     }
+}
+
+fn suspended(one: &Suspended) -> String {
+    let until = given(Some(&one.until)).map_or_else(|| one.until.clone(), |until| moment(until).words);
+    let reason = one.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    format!("Suspended: no rotation is started until {until}, by {}{reason}", one.by)
 }
 
 fn grace(status: &PolicyStatus, end: Stamp, now: Stamp, zone: Option<&String>) -> Grace {

@@ -221,7 +221,7 @@ async fn m21_a_rotation_that_was_given_up_leaves_nothing_behind() {
     std::fs::remove_file(shop.house.path("session")).expect("removed");
     shop.house.start(&shop.usual()).await;
     let rotation = shop.house.rotate("crm").await;
-    let held = shop.house.held("crm", "preflight").await;
+    let held = shop.house.held("crm", "credential").await;
     assert_ways(&held, &rotation);
     assert!(held.ways.iter().any(|way| way.command.contains("abandon")), "{:?}", held.ways);
     shop.house.engine().order("crm", Some(&rotation), Order::Abandon, "test", None).await.expect("taken");

@@ -31,7 +31,7 @@ fn a_definition_that_makes_no_call_at_all_is_sound() {
 fn what_a_manual_definition_cannot_say_is_told() {
     let manual = "[manual]\nask = \"Click.\"\nfields = [\"secret\"]\n";
     for (text, key) in [
-        (format!("{HEAD}"), "manual: missing"),
+        (HEAD.to_string(), "manual: missing"),
         (format!("{HEAD}[manual]\nfields = [\"secret\"]\n"), "manual.ask: missing"),
         (format!("{HEAD}[manual]\nask = \"Click.\"\n"), "manual.fields: missing"),
         (format!("{HEAD}[manual]\nask = \"Click.\"\nfields = [\"id\"]\n"), "manual.fields: has no \"secret\""),

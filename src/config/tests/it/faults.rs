@@ -162,12 +162,12 @@ const MAIN: &[(&str, &str, &str)] = &[
     (
         "[provider.bondi]",
         "[provider.blondi]",
-        "c.toml:24:11: provider.blondi: there is no definition \"blondi\": a definition of the catalogue (bondi, plana, wrapd-agent-token, wrapd-api-key, at-once, own-use, clocked, outputs), as `definition` or as the table's name",
+        "c.toml:24:11: provider.blondi: there is no definition \"blondi\": a definition of the catalogue (bondi, plana, plana-manual, wrapd-agent-token, wrapd-api-key, wrapd-manual, at-once, own-use, clocked, outputs), as `definition` or as the table's name",
     ),
     (
         "definition = \"wrapd-api-key\"",
         "definition = \"wrapd-key\"",
-        "c.toml:31:14: provider.wrapd.definition: there is no definition \"wrapd-key\": a definition of the catalogue (bondi, plana, wrapd-agent-token, wrapd-api-key, at-once, own-use, clocked, outputs), as `definition` or as the table's name",
+        "c.toml:31:14: provider.wrapd.definition: there is no definition \"wrapd-key\": a definition of the catalogue (bondi, plana, plana-manual, wrapd-agent-token, wrapd-api-key, wrapd-manual, at-once, own-use, clocked, outputs), as `definition` or as the table's name",
     ),
     (
         "{ file = \"/run/secrets/bondi-jwt\" }",
@@ -506,12 +506,12 @@ const IN_POLICY: &[(&str, &str, &str)] = &[
     (
         "fields = { K = \"{{ new.secret }}\" }\n",
         "fields = { K = \"{{ new.secret }}\" }\n[[policy.p.redeploy]]\nrun = [\"/x\"]\n",
-        "p.toml:10:1: policy.p.redeploy[0].kind: missing: must be one of \"command\", \"http\"",
+        "p.toml:10:1: policy.p.redeploy[0].kind: missing: must be one of \"command\", \"http\", \"systemd\"",
     ),
     (
         "fields = { K = \"{{ new.secret }}\" }\n",
-        "fields = { K = \"{{ new.secret }}\" }\n[[policy.p.redeploy]]\nkind = \"systemd\"\n",
-        "p.toml:11:8: policy.p.redeploy[0].kind: there is no redeploy of kind \"systemd\": must be one of \"command\", \"http\"",
+        "fields = { K = \"{{ new.secret }}\" }\n[[policy.p.redeploy]]\nkind = \"magic\"\n",
+        "p.toml:11:8: policy.p.redeploy[0].kind: there is no redeploy of kind \"magic\": must be one of \"command\", \"http\", \"systemd\"",
     ),
     (
         "fields = { K = \"{{ new.secret }}\" }\n",

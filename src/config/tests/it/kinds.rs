@@ -8,6 +8,7 @@ use cutover_api::{
 use cutover_config::Kinds;
 use cutover_hook_command::{CommandHook, CommandWitness};
 use cutover_hook_http::{ConsumerWitness, HttpHook};
+use cutover_hook_systemd::SystemdHook;
 use cutover_notify_smtp::SmtpNotifier;
 use cutover_notify_webhook::WebhookNotifier;
 use cutover_provider_http::{Definition, HttpProvider, shipped};
@@ -50,7 +51,7 @@ impl Kinds for Real {
     fn names(&self) -> [Vec<&'static str>; 4] {
         [
             vec!["vault", "aws-secrets-manager", "file"],
-            vec!["command", "http"],
+            vec!["command", "http", "systemd"],
             vec!["consumer", "command"],
             vec!["smtp", "webhook"],
         ]
@@ -69,6 +70,7 @@ impl Kinds for Real {
         Some(match kind {
             "command" => Box::new(CommandHook::build(reader, &self.0)?),
             "http" => Box::new(HttpHook::build(reader, &self.0)?),
+            "systemd" => Box::new(SystemdHook::build(reader, &self.0)?),
             _ => return None,
         })
     }

@@ -1,5 +1,6 @@
 //! The ledger in one SQLite file.
 
+mod copy;
 mod crash;
 mod damage;
 mod file;

@@ -1,0 +1,52 @@
+//! The draft as a person reads it.
+
+use super::answers::{Answers, Asker};
+use super::draft::Draft;
+use super::{InitArgs, in_words};
+use crate::cli::open;
+use crate::engine::WallClock;
+
+fn args() -> InitArgs {
+    InitArgs {
+        name: Some("prod".into()),
+        provider: Some("plana".into()),
+        params: vec![("base_name".into(), "Sync".into())],
+        target: Some("vault:https://vault.example.com:8200/secret/apps/crm#KEY".into()),
+        redeploy: None,
+        notify: Some("ops@example.com".into()),
+        policy: None,
+    }
+}
+
+#[test]
+fn what_comes_next_is_golden() {
+    let catalog = open::shipped(&WallClock::real()).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let answers = Answers::gather(&args(), &catalog, Asker::Nobody).unwrap();
+    let file = std::path::Path::new("/srv/c.toml");
+    let expected = "\
+Wrote /srv/c.toml: it is commented, and holds no secret.
+Put the secrets where it says they are read (mode 0600; cutover never asks for them):
+  /srv/plana-credential: the credential that plana lets you manage keys with
+  /srv/vault-token: a token that may create, read and update the path
+Next:
+  (umask 077; cutover keygen > /srv/seal-key)
+      the key that seals the ledger: keep a copy elsewhere
+  cutover check --online --config /srv/c.toml
+      asks the provider, the store and the channel; changes nothing
+  cutover rotate crm --dry-run --config /srv/c.toml
+      what a rotation would do, and what is still in its way
+";
+    assert_eq!(in_words(file, &Draft::of(file, &answers, &catalog)), expected);
+    let installed = std::path::Path::new("/etc/cutover/cutover.toml");
+    let draft = Draft::of(installed, &answers, &catalog);
+    assert!(!draft.text.contains("\nledger") && draft.next[1].0 == "cutover check --online", "where it is found by itself");
+    assert!(!draft.text.contains('@') || draft.text.matches('@').count() == 2, "every mark was filled in: {}", draft.text);
+}
+
+#[test]
+fn everything_that_is_missing_is_told_at_once() {
+    let catalog = open::shipped(&WallClock::real()).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let nothing = InitArgs { provider: None, target: None, notify: None, params: Vec::new(), ..args() };
+    let failure = Answers::gather(&nothing, &catalog, Asker::Nobody).expect_err("nobody to ask");
+    assert!(failure.text.contains("--provider, --target, --notify"), "{}", failure.text);
+}
