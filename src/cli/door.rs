@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cutover_api::{Clock as _, Secret};
-use cutover_config::Config;
+use cutover_config::{Config, Selector};
 use cutover_ledger::{Ledger, SealKeys, SqliteLedger};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -16,7 +16,7 @@ use super::screen::tell;
 use crate::control::people::People;
 use crate::control::wire::Hello;
 use crate::control::{Ask, AskError, Client, Handler, Items, Reached, Verbs};
-use crate::engine::{Engine, Selector, WallClock};
+use crate::engine::{Engine, WallClock};
 
 /// The longest silence of a daemon that looks at providers and stores.
 const SILENCE: Duration = Duration::from_secs(300);

@@ -1,6 +1,7 @@
 //! What people order: rotations, and the verbs that decide one under way.
 
 use cutover_api::Stamp;
+use cutover_config::Selector;
 use cutover_ledger::{Commit, HistoryEntry};
 use cutover_machine::event::Order;
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Engine;
 use super::run::Ordered;
-use super::status::Selector;
 use super::story::KnownKey;
 
 /// One rotation that was asked for.

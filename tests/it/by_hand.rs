@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use cutover::catalog::Catalog;
 use cutover::control::{Ask, Decision, Handler, Items, RefusedKind, Verbs};
-use cutover::engine::{References, Selector, Submission};
+use cutover::engine::{References, Submission};
 use cutover_api::{Clock as _, Secret, Span, Stamp, Surroundings};
+use cutover_config::Selector;
 use cutover_fake::{CallKind, Calling, Consumer, Fault, How, Plana, Wrapd, keys_in_file};
 use cutover_machine::event::Order;
 
