@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use cutover::engine::{Selector, WallClock};
+use cutover::engine::WallClock;
 use cutover_api::{Clock, Stamp};
+use cutover_config::Selector;
 use cutover_machine::emergency::EmergencyOrder;
 
 use crate::Wanted;

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use cutover::engine::{Selector, WallClock};
+use cutover::engine::WallClock;
 use cutover_api::{Clock, Span};
+use cutover_config::Selector;
 
 use crate::Wanted;
 use crate::house::{House, runtime};

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use cutover::engine::{Selector, WallClock};
+use cutover::engine::WallClock;
+use cutover_config::Selector;
 
 use crate::Wanted;
 use crate::floors;

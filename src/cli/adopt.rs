@@ -1,5 +1,7 @@
 //! `cutover adopt`: a key that cutover did not make counts as known from now on.
 
+use cutover_config::Selector;
+
 use super::Common;
 use super::decide::DecideArgs;
 use super::door::{Door, Need};
@@ -7,7 +9,6 @@ use super::exit::{Exit, Failure};
 use super::screen::{Screen, ask, print_json, tell};
 use crate::control::Ask;
 use crate::control::wire::Decided;
-use crate::engine::Selector;
 
 /// Arguments of `adopt`.
 #[derive(clap::Args, Clone, Debug)]

@@ -1,7 +1,7 @@
 //! `cutover check`: the configuration, and online everything it needs.
 
 use cutover_api::{Clock as _, Stamp};
-use cutover_config::{Config, Policy};
+use cutover_config::{Config, Policy, Selector};
 use cutover_schedule::Cadence;
 use serde_json::{Value, json};
 
@@ -15,9 +15,9 @@ use super::words::{counted, planned};
 use crate::catalog::Catalog;
 use crate::control::Ask;
 use crate::control::weigh::{self, RotationCost};
+use crate::engine::WallClock;
 use crate::engine::check::Finding;
 use crate::engine::times::timestamp;
-use crate::engine::{Selector, WallClock};
 
 /// Arguments of `check`.
 #[derive(clap::Args, Clone, Debug)]

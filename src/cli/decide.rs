@@ -1,5 +1,7 @@
 //! What `confirm`, `resume` and `abandon` share: the cost is shown, a terminal is asked, the decision is sent.
 
+use cutover_config::Selector;
+
 use super::Common;
 use super::door::{Door, Need};
 use super::exit::{Exit, Failure};
@@ -7,7 +9,6 @@ use super::screen::{ask, print_json, tell};
 use crate::control::weigh::DecisionCost;
 use crate::control::wire::Decided;
 use crate::control::{Ask, Decision};
-use crate::engine::Selector;
 
 /// What every decision takes.
 #[derive(clap::Args, Clone, Debug)]

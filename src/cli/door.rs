@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cutover_api::{Clock as _, Secret};
-use cutover_config::Config;
+use cutover_config::{Config, Selector};
 use cutover_ledger::{Ledger, SealKeys, SqliteLedger};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -16,7 +16,7 @@ use super::screen::tell;
 use crate::control::people::People;
 use crate::control::wire::Hello;
 use crate::control::{Ask, AskError, Client, Handler, Items, Reached, Verbs};
-use crate::engine::{Engine, Selector, WallClock};
+use crate::engine::{Engine, WallClock};
 
 /// The longest silence of a daemon that looks at providers and stores.
 const SILENCE: Duration = Duration::from_secs(300);
@@ -54,15 +54,24 @@ pub enum Need<'a> {
 }
 
 impl Door {
-    /// Reaches the daemon; where none answers, opens the ledger here.
+    /// Reaches the daemon; where none answers, opens the ledger here. Whoever has the ledger but does not answer yet is a daemon that is
+    /// starting, or another verb: it is waited for.
     ///
     /// # Errors
     /// A daemon that does not answer, a configuration that is wrong, a ledger that does not open.
     pub async fn open(file: &Path, need: Need<'_>) -> Result<Self, Failure> {
         let control = open::control(file);
-        match Client::reach(&control).await? {
-            Reached::Daemon(client, hello) => Ok(Self::Daemon(client, hello)),
-            Reached::Nobody => Ok(Self::Here(Box::new(Here::open(file, need).await?))),
+        let patience = tokio::time::Instant::now() + open::PATIENCE;
+        loop {
+            if let Reached::Daemon(client, hello) = Client::reach(&control).await? {
+                return Ok(Self::Daemon(client, hello));
+            }
+            match Here::open(file, need).await {
+                Err(failure) if failure.exit == Exit::Refused && tokio::time::Instant::now() < patience => {
+                    tokio::time::sleep(open::AGAIN).await;
+                }
+                opened => return Ok(Self::Here(Box::new(opened?))),
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use cutover_config::Selector;
 use cutover_machine::emergency::EmergencyOrder;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -16,8 +17,8 @@ use super::words::counted;
 use crate::alert::report::{ByHand, KeyReport, KeyStands, PolicyReport, Report, Tally};
 use crate::control::Ask;
 use crate::control::emergency::{EmergencyCost, Told};
+use crate::engine::EmergencyTaken;
 use crate::engine::times::words;
-use crate::engine::{EmergencyTaken, Selector};
 
 /// How often a wait looks.
 const EVERY: Duration = Duration::from_millis(300);

@@ -45,7 +45,7 @@ pub async fn run(common: &Common, args: &HistoryArgs) -> Result<Exit, Failure> {
 async fn show(door: &Door, common: &Common, args: &HistoryArgs) -> Result<Exit, Failure> {
     let mut selector = args.select.selector();
     if selector.all {
-        selector = crate::engine::Selector::default();
+        selector = cutover_config::Selector::default();
     }
     let ask = Ask::History { selector, rotation: args.rotation.clone(), limit: args.limit };
     let (rows, _): (Vec<HistoryRow>, Value) = door.all(ask).await?;

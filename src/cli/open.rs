@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use cutover_api::reference::References as _;
 use cutover_api::{Clock as _, Problem, Surroundings, Table, Value};
@@ -14,6 +15,11 @@ use crate::engine::{References, WallClock};
 
 /// Where the control socket is when the configuration cannot tell.
 const CONTROL: &str = "/run/cutover/control.sock";
+
+/// How long a ledger that somebody else has is waited for, where no daemon answers: a verb that looks, or a daemon that is starting.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How long until it is tried again.
+pub const AGAIN: Duration = Duration::from_millis(100);
 
 /// Problems, one a line.
 #[must_use]

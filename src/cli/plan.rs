@@ -6,7 +6,7 @@ mod compare;
 use std::path::PathBuf;
 
 use cutover_api::Clock as _;
-use cutover_config::Config;
+use cutover_config::{Config, Selector};
 use cutover_ledger::{OpenErrorKind, SqliteLedger};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -21,9 +21,9 @@ use super::words::{counted, read, short};
 use crate::catalog::Catalog;
 use crate::control::wire::Planned;
 use crate::control::{Ask, Client, Reached, looks};
+use crate::engine::WallClock;
 use crate::engine::ahead::{self, Coming, PolicyStates, Scheduled, What};
 use crate::engine::times::timestamp;
-use crate::engine::{Selector, WallClock};
 
 /// Arguments of `plan`.
 #[derive(clap::Args, Clone, Debug)]

@@ -1,5 +1,7 @@
 //! `cutover resume`: look again and repeat what is safe.
 
+use cutover_config::Selector;
+
 use super::Common;
 use super::decide::{self, DecideArgs};
 use super::door::{Door, Need};
@@ -7,7 +9,7 @@ use super::exit::{Exit, Failure};
 use super::screen::{Screen, print_json, tell};
 use crate::control::wire::ClockConfirmed;
 use crate::control::{Ask, Decision};
-use crate::engine::{PolicyStatus, Selector};
+use crate::engine::PolicyStatus;
 
 /// Arguments of `resume`.
 #[derive(clap::Args, Clone, Debug)]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cutover_api::Span;
+use cutover_config::Selector;
 use serde_json::{Value, json};
 
 use super::Common;
@@ -15,8 +16,8 @@ use super::wait::{Come, Ended, Wanted, ended_in_words, wait};
 use super::words::counted;
 use crate::control::Ask;
 use crate::control::weigh::RotationCost;
+use crate::engine::Started;
 use crate::engine::check::Finding;
-use crate::engine::{Selector, Started};
 use cutover_machine::emergency::EmergencyOrder;
 
 /// Costs that are told one by one; more are told by provider.

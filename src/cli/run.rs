@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cutover_config::Config;
 use cutover_ledger::{Ledger, SqliteLedger};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -10,7 +11,7 @@ use tracing::{error, info, warn};
 
 use super::exit::{Exit, Failure};
 use super::{Common, open, reload, service};
-use crate::control::{Server, Verbs};
+use crate::control::{Client, Reached, Server, Verbs};
 use crate::engine::{Engine, WallClock};
 use crate::web;
 
@@ -29,7 +30,7 @@ pub async fn run(common: &Common) -> Result<Exit, Failure> {
     }
     let mut signals = Signals::catch()?;
     // A locked ledger is a failure like others here: `run` has no guard to refuse by.
-    let ledger = open::ledger(&config, &clock).await.map_err(|failure| Failure::new(Exit::Failed, failure.text))?;
+    let ledger = ledger(&config, &clock).await.map_err(|failure| Failure::new(Exit::Failed, failure.text))?;
     let (control, listen) = (config.daemon.control.clone(), config.daemon.listen.clone());
     let policies = config.policies.len();
     let shared: Arc<dyn Ledger> = Arc::<SqliteLedger>::clone(&ledger);
@@ -71,6 +72,26 @@ pub async fn run(common: &Common) -> Result<Exit, Failure> {
     }
     info!("cutover ends");
     Ok(exit)
+}
+
+/// Opens the ledger. A verb that has it for a moment does not keep the service from starting: it is waited for. Another daemon is not.
+async fn ledger(config: &Config, clock: &WallClock) -> Result<Arc<SqliteLedger>, Failure> {
+    let patience = tokio::time::Instant::now() + open::PATIENCE;
+    let mut told = false;
+    loop {
+        let refused = match open::ledger(config, clock).await {
+            Err(failure) if failure.exit == Exit::Refused => failure,
+            opened => return opened,
+        };
+        let alone = matches!(Client::reach(&config.daemon.control).await, Ok(Reached::Nobody));
+        if !alone || tokio::time::Instant::now() >= patience {
+            return Err(refused);
+        }
+        if !std::mem::replace(&mut told, true) {
+            warn!(reason = refused.text, "waits for the ledger");
+        }
+        tokio::time::sleep(open::AGAIN).await;
+    }
 }
 
 /// Ends the engine and gives the ledger back.

@@ -1,8 +1,7 @@
 //! The selector, the same for every verb.
 
 use clap::Args;
-
-use crate::engine::Selector;
+use cutover_config::Selector;
 
 /// Which policies are meant: alternatives within a flag, all flags must hold.
 #[derive(Args, Clone, Debug, Default)]

@@ -1,6 +1,7 @@
 //! `cutover submit`: a person hands in the key that they have made, or found.
 
 use cutover_api::{Clock as _, Secret, Stamp};
+use cutover_config::Selector;
 
 use super::Common;
 use super::decide::DecideArgs;
@@ -11,8 +12,8 @@ use super::{hidden, moment};
 use crate::control::Ask;
 use crate::control::weigh::SubmitCost;
 use crate::control::wire::Decided;
+use crate::engine::WallClock;
 use crate::engine::times::{rfc3339, words};
-use crate::engine::{Selector, WallClock};
 
 /// Arguments of `submit`.
 #[derive(clap::Args, Clone, Debug)]

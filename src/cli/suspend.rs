@@ -1,6 +1,7 @@
 //! `cutover suspend`: no date starts a rotation for a while.
 
 use cutover_api::{Clock as _, Stamp};
+use cutover_config::Selector;
 use serde_json::{Value, json};
 
 use super::door::{Door, Need};
@@ -11,7 +12,7 @@ use super::words::counted;
 use super::{Common, moment};
 use crate::control::Ask;
 use crate::engine::times::words;
-use crate::engine::{PolicyStatus, Selector, Suspended, WallClock, check_until};
+use crate::engine::{PolicyStatus, Suspended, WallClock, check_until};
 
 /// Policies that are told one by one; more are counted.
 const TOLD: usize = 20;

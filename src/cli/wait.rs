@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cutover_api::{Clock as _, Stamp};
+use cutover_config::Selector;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,7 +13,7 @@ use super::exit::{Exit, Failure};
 use super::screen::tell;
 use crate::control::{Ask, AskError};
 use crate::engine::times::timestamp;
-use crate::engine::{PolicyStatus, Selector, WallClock};
+use crate::engine::{PolicyStatus, WallClock};
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_millis(500);

@@ -13,6 +13,7 @@ mod load;
 mod policy;
 mod redeploy;
 mod sections;
+mod selector;
 mod sums;
 mod targets;
 mod templates;
@@ -31,6 +32,7 @@ use cutover_machine::plan::VerifyKind;
 pub use difference::{difference, renames};
 pub use kept::Kept;
 pub use load::{load, parse};
+pub use selector::Selector;
 
 /// Finds the plugins by kind and lets them read their tables. The catalogue is one.
 pub trait Kinds {
@@ -165,16 +167,8 @@ pub struct ProviderTable {
 /// `[emergency]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmergencyTable {
-    /// Every policy.
-    pub all: bool,
-    /// Any of these tags.
-    pub tags: Vec<String>,
-    /// Any of these policies.
-    pub policies: Vec<String>,
-    /// Any of these providers.
-    pub providers: Vec<String>,
-    /// Any of these holders.
-    pub holders: Vec<String>,
+    /// Which policies.
+    pub select: Selector,
     /// `cut-first` (default) or `deploy-first`.
     pub deploy_first: bool,
 }

@@ -124,9 +124,9 @@ fn whole(file: PathBuf, tables: &[Table], kinds: &dyn Kinds, problems: &Problems
     }
     policy::same_key(&policies, &accounts, notes);
     let named: BTreeSet<_> = sections.iter().map(|section| section.name.as_str()).collect();
-    let emergency = sections::emergency(main, &named, &accounts, &policies, notes);
+    let emergency = sections::emergency(main, &named, &accounts);
     roots.iter().enumerate().for_each(|(n, root)| finish(root, n == 0));
-    Some(Config {
+    let config = Config {
         file,
         daemon: daemon?,
         notify,
@@ -135,7 +135,9 @@ fn whole(file: PathBuf, tables: &[Table], kinds: &dyn Kinds, problems: &Problems
         policies,
         emergency,
         notes: Vec::new(),
-    })
+    };
+    sections::selects_something(main, &config, notes);
+    Some(config)
 }
 
 /// Reports what a file may not hold.

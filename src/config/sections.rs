@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use cutover_api::{Entry, Problems, Reader, SecretRef, Table, Value};
 
 use crate::built::{BuiltAccount, words};
-use crate::{Daemon, EmergencyTable, Listen, Policy};
+use crate::{Config, Daemon, EmergencyTable, Listen, Selector};
 
 /// Where the ledger is when nothing is said.
 const LEDGER: &str = "sqlite:/var/lib/cutover/ledger.db";
@@ -163,41 +163,32 @@ pub(crate) fn emergency(
     root: &Reader<'_>,
     named: &BTreeSet<&str>,
     accounts: &BTreeMap<String, BuiltAccount>,
-    policies: &BTreeMap<String, Policy>,
-    notes: &Problems,
 ) -> Option<EmergencyTable> {
     let reader = root.table("emergency")?;
     let order = reader.choice("order", &[("cut-first", false), ("deploy-first", true)]);
-    let mut found = EmergencyTable {
-        all: false,
-        tags: Vec::new(),
-        policies: Vec::new(),
-        providers: Vec::new(),
-        holders: Vec::new(),
-        deploy_first: order.unwrap_or(false),
-    };
+    let mut found = EmergencyTable { select: Selector::default(), deploy_first: order.unwrap_or(false) };
     let right = "must be \"all\", or a table of tags, policies, providers, holders: { tags = [\"prod\"] }";
     match reader.node("select").map(|node| &node.value) {
         None => reader.wrong("select", "missing", right),
-        Some(Value::Text(text)) if text == "all" => found.all = true,
-        Some(Value::Table(_)) => select(&reader, &mut found, named, accounts),
+        Some(Value::Text(text)) if text == "all" => found.select.all = true,
+        Some(Value::Table(_)) => select(&reader, &mut found.select, named, accounts),
         Some(Value::Text(_)) => reader.wrong("select", "is another string than \"all\"", right),
         Some(other) => reader.wrong("select", format!("is {}", other.kind()), right),
     }
     reader.finish();
-    if !policies.is_empty() && !policies.values().any(|policy| found.selects(policy)) {
-        let right = "a selection that names at least one policy, or \"all\"";
-        notes.add(&reader.table_itself().place, "emergency.select", "selects no policy: SIGUSR1 would change nothing", right);
-    }
     Some(found)
 }
 
-fn select(
-    emergency: &Reader<'_>,
-    found: &mut EmergencyTable,
-    named: &BTreeSet<&str>,
-    accounts: &BTreeMap<String, BuiltAccount>,
-) {
+/// Notes a selection that SIGUSR1 would find empty.
+pub(crate) fn selects_something(root: &Reader<'_>, config: &Config, notes: &Problems) {
+    let (Some(node), Some(table)) = (root.node("emergency"), &config.emergency) else { return };
+    if !config.policies.is_empty() && !config.policies.values().any(|policy| table.select.selects(policy, config)) {
+        let right = "a selection that names at least one policy, or \"all\"";
+        notes.add(&node.place, "emergency.select", "selects no policy: SIGUSR1 would change nothing", right);
+    }
+}
+
+fn select(emergency: &Reader<'_>, found: &mut Selector, named: &BTreeSet<&str>, accounts: &BTreeMap<String, BuiltAccount>) {
     let Some(table) = emergency.table("select") else { return };
     if table.table_itself().entries.is_empty() {
         emergency.wrong("select", "is empty", "write \"all\", or at least one of tags, policies, providers, holders");
@@ -218,20 +209,4 @@ fn select(
         }
     }
     table.finish();
-}
-
-impl EmergencyTable {
-    /// Whether this policy is selected: any of the names of a key, and every key that is given.
-    #[must_use]
-    pub fn selects(&self, policy: &Policy) -> bool {
-        let any = |wanted: &[String], has: &[String]| wanted.is_empty() || wanted.iter().any(|one| has.contains(one));
-        let one = |wanted: &[String], has: &String| wanted.is_empty() || wanted.contains(has);
-        let given = [&self.tags, &self.policies, &self.providers, &self.holders].iter().any(|names| !names.is_empty());
-        self.all
-            || given
-                && any(&self.tags, &policy.tags)
-                && one(&self.policies, &policy.name)
-                && one(&self.providers, &policy.provider)
-                && any(&self.holders, &policy.holders)
-    }
 }

@@ -1,6 +1,7 @@
 //! What a person decides, on a running engine: weighed first, then taken or refused with the reason.
 
 use cutover_api::{Secret, Stamp};
+use cutover_config::Selector;
 use cutover_machine::event::Order;
 use cutover_machine::manual::Handed;
 use cutover_machine::state::Key;
@@ -11,7 +12,7 @@ use super::server::Items;
 use super::verbs::value;
 use super::weigh::{DecisionCost, SubmitCost};
 use super::wire::{Ask, ClockConfirmed, Decided, Decision, Refused};
-use crate::engine::{OrderRefused, PolicyStatus, Selector, Submission, check_until};
+use crate::engine::{OrderRefused, PolicyStatus, Submission, check_until};
 
 impl Verbs {
     fn status_of(&self, policy: &str) -> Result<PolicyStatus, Refused> {

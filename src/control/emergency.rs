@@ -1,6 +1,7 @@
 //! Emergencies at the control socket: what an order will cut and what it cannot, the order itself, and its reports.
 
 use cutover_api::{ProviderFacts, Span};
+use cutover_config::Selector;
 use cutover_machine::emergency::EmergencyOrder;
 use cutover_machine::plan::GraceOffer;
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,6 @@ use super::verbs::{Verbs, value};
 use super::weigh::{facts, support};
 use super::wire::Refused;
 use crate::alert::report::{PolicyReport, Report, Tally};
-use crate::engine::Selector;
 
 /// What an emergency would do to one policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

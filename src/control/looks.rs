@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use cutover_config::Config;
+use cutover_config::{Config, Selector};
 use cutover_ledger::{Commit, HistoryEntry};
 use jiff::{Timestamp, Zoned};
 use serde_json::Value;
@@ -14,9 +14,9 @@ use super::verbs::{Verbs, value};
 use super::weigh::{RotationCost, facts};
 use super::wire::{Planned, Refused};
 use crate::catalog::Catalog;
+use crate::engine::ahead;
 use crate::engine::ahead::{Ahead, Reach, What};
 use crate::engine::times::{rfc3339, stamp, timestamp};
-use crate::engine::{Selector, ahead};
 
 impl Verbs {
     pub(super) async fn plan(&self, selector: &Selector, until: Option<&str>, items: &Items) -> Result<Value, Refused> {

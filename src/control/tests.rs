@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use cutover_config::Selector;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -17,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 use super::places;
 use super::wire::{LONGEST_LINE, Line, encode_ask};
 use super::{Ask, AskError, Client, Handler, Items, Reached, Refused, RefusedKind, Server};
-use crate::engine::Selector;
 
 mod floods;
 

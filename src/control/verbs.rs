@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use cutover_api::{Secret, Stamp};
+use cutover_config::Selector;
 use cutover_ledger::{HistoryQuery, HistoryRow};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,7 +18,7 @@ use crate::catalog::Catalog;
 use crate::engine::check::Finding;
 use crate::engine::cure;
 use crate::engine::times::rfc3339;
-use crate::engine::{Engine, Selector, channels};
+use crate::engine::{Engine, channels};
 
 /// The configuration on disk could not be loaded; the one before is in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,11 +5,11 @@
 //! narrow must not be done widely.
 
 use cutover_api::Stamp;
+use cutover_config::Selector;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use super::refused::{Refused, RefusedKind};
-use crate::engine::Selector;
 use cutover_machine::emergency::EmergencyOrder;
 
 /// The version that is spoken.
@@ -405,7 +405,7 @@ pub fn decode_ask(line: &[u8]) -> Result<Ask, Refused> {
 #[cfg(test)]
 mod tests {
     use super::{Ask, Decision, EmergencyOrder, LONGEST_LINE, Line, Refused, RefusedKind, decode_ask, encode_ask};
-    use crate::engine::Selector;
+    use cutover_config::Selector;
 
     #[test]
     fn every_request_survives_the_wire() {

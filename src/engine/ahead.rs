@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cutover_api::Stamp;
-use cutover_config::{Config, Policy};
+use cutover_config::{Config, Policy, Selector};
 use cutover_schedule::Moved;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Engine;
 use super::policies::{prospective, timetable};
 use super::snapshot::PolicyState;
-use super::status::{PolicyStatus, Selector};
+use super::status::PolicyStatus;
 use super::times::{rfc3339, stamp, timestamp};
 
 /// Dates of one policy that are told at most.

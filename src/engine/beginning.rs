@@ -51,7 +51,7 @@ impl Beginning {
                 match task.answering(&name).await {
                     Some(rotation) => task.begun(&name, Ok(rotation)),
                     // Whoever waits for an order that waits for a call must not keep the others waiting.
-                    None if shared_has_open(&task.engine, &name) => {
+                    None if task.engine.open_rotation_of(&name).is_some() => {
                         tokio::spawn(async move {
                             let result = task.order_open(&name, known, gone).await;
                             task.begun(&name, result);
@@ -134,10 +134,6 @@ impl Beginning {
 /// A rotation that is finished for an order only: the key it made is replaced in its turn once it is closed.
 fn finished_only(record: &Record) -> bool {
     record.machine.phase == Phase::Closed && record.machine.emergency.as_ref().is_some_and(|emergency| emergency.staged)
-}
-
-fn shared_has_open(engine: &Engine, name: &str) -> bool {
-    engine.open_rotation_of(name).is_some()
 }
 
 /// Why an order waits: the rotation answers an earlier one, and its new key is on its way into use.

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cutover_api::Stamp;
+use cutover_config::Selector;
 use cutover_ledger::{Commit, HistoryEntry};
 use cutover_machine::Span;
 use cutover_machine::emergency::EmergencyOrder;
@@ -13,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use tracing::error;
 
 use super::beginning::Beginning;
-use super::status::Selector;
 use super::story::alert_row;
 use super::{Engine, ids};
 use crate::alert::report::{ByHand, PolicyReport, emergency_unset};
@@ -23,7 +23,7 @@ const TOGETHER: usize = 64;
 /// What could not be begun is tried again after this.
 pub const AGAIN: Span = Span::seconds(2);
 /// Orders that are over and still shown.
-const KEPT: usize = 20;
+pub(super) const KEPT: usize = 20;
 /// The ledger's name of an order.
 const NOTE: &str = "emergency.";
 
@@ -123,20 +123,17 @@ impl Engine {
             shared.alerts_waiting();
             return Ok(None);
         };
-        let selector = Selector {
-            policies: table.policies.clone(),
-            tags: table.tags.clone(),
-            holders: table.holders.clone(),
-            providers: table.providers.clone(),
-            all: table.all,
-        };
-        let selected = self.selected(&selector);
+        let selected = self.selected(&table.select);
         let order = if table.deploy_first { EmergencyOrder::DeployFirst } else { EmergencyOrder::CutFirst };
-        let by_hand = self.by_hand(&selector, &selected);
-        let open = shared.with_emergencies(|runs| runs.values().rev().find(|run| run.over.is_none()).map(|run| run.id.clone()));
+        let by_hand = self.by_hand(&table.select, &selected);
+        let keeping = shared.keeping_emergencies().await;
+        let open = shared.with_emergencies(|runs| runs.values().rev().find(|run| run.over.is_none()).cloned());
         match open {
-            Some(id) => self.join(&id, selected, by_hand, actor).await.map(Some),
-            None => self.take(selected, order, actor, None, by_hand).await.map(Some),
+            Some(run) => self.join(run, selected, by_hand, actor).await.map(Some),
+            None => {
+                drop(keeping);
+                self.take(selected, order, actor, None, by_hand).await.map(Some)
+            }
         }
     }
 
@@ -174,11 +171,15 @@ impl Engine {
         Ok(taken)
     }
 
-    async fn join(&self, id: &str, selected: Vec<String>, by_hand: Vec<ByHand>, actor: &str) -> Result<EmergencyTaken, String> {
+    /// Adds to an order that is open. The caller has the turn to write it.
+    async fn join(
+        &self,
+        mut run: Run,
+        selected: Vec<String>,
+        by_hand: Vec<ByHand>,
+        actor: &str,
+    ) -> Result<EmergencyTaken, String> {
         let now = self.shared.clock.now();
-        let Some(mut run) = self.shared.with_emergencies(|runs| runs.get(id).cloned()) else {
-            return Err(format!("the emergency {id} is over"));
-        };
         for policy in selected {
             run.parts.entry(policy).or_default();
         }
@@ -187,11 +188,11 @@ impl Engine {
                 run.by_hand.push(credential);
             }
         }
-        let taken = EmergencyTaken { id: id.to_owned(), policies: run.parts.len(), joined: true };
-        let facts = serde_json::json!({ "emergency": id, "policies": run.parts.len() });
+        let taken = EmergencyTaken { id: run.id.clone(), policies: run.parts.len(), joined: true };
+        let facts = serde_json::json!({ "emergency": run.id, "policies": run.parts.len() });
         self.keep(&run, vec![entry(now, None, actor, "emergency-joined", &facts)]).await?;
         self.shared.with_emergencies(|runs| {
-            if let Some(there) = runs.get_mut(id) {
+            if let Some(there) = runs.get_mut(&run.id) {
                 for (policy, part) in run.parts {
                     there.parts.entry(policy).or_insert(part);
                 }
@@ -236,10 +237,9 @@ impl Engine {
         }
     }
 
-    /// Makes an order durable, with what is told of it. Of those that are over, only the newest are kept.
-    pub(super) async fn keep(&self, run: &Run, history: Vec<HistoryEntry>) -> Result<(), String> {
-        let text = serde_json::to_string(run).map_err(|error| error.to_string())?;
-        let commit = Commit { notes: vec![(format!("{NOTE}{}", run.id), text)], history, ..Commit::default() };
+    /// Makes an order durable, with what is told of it.
+    async fn keep(&self, run: &Run, history: Vec<HistoryEntry>) -> Result<(), String> {
+        let commit = Commit { notes: vec![(note(&run.id), written(run)?)], history, ..Commit::default() };
         self.shared.ledger.commit(commit).await.map_err(|error| error.to_string())
     }
 
@@ -291,12 +291,17 @@ impl Engine {
     }
 }
 
+/// The ledger's name of an order's note.
+pub(super) fn note(id: &str) -> String {
+    format!("{NOTE}{id}")
+}
+
+/// An order as its note.
+pub(super) fn written(run: &Run) -> Result<String, String> {
+    serde_json::to_string(run).map_err(|error| format!("an emergency order cannot be written ({error})"))
+}
+
 /// A history entry that is about no single policy.
 pub(super) fn entry(at: Stamp, policy: Option<String>, actor: &str, kind: &str, facts: &serde_json::Value) -> HistoryEntry {
     HistoryEntry { at, policy, rotation: None, actor: actor.to_owned(), kind: kind.to_owned(), facts: facts.to_string() }
-}
-
-/// How many orders that are over are kept.
-pub(super) const fn kept() -> usize {
-    KEPT
 }

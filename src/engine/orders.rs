@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cutover_api::Stamp;
+use cutover_config::Selector;
 use cutover_ledger::{Commit, HistoryEntry};
 use cutover_machine::event::Order;
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,6 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::run::Ordered;
-use super::status::Selector;
 use super::story::KnownKey;
 use super::{Engine, Opening};
 

@@ -9,7 +9,7 @@ use cutover_machine::{Due, Now, Question, due};
 use tracing::{info, warn};
 
 use super::Engine;
-use super::emergency::{Part, Run, entry, kept};
+use super::emergency::{KEPT, Part, Run, entry, note, written};
 use super::snapshot::{Record, Snapshot};
 use super::story::{About, alert_row, found_by, with_matter};
 use crate::alert::report::{KeyReport, KeyStands, PolicyReport, Report, emergency_report};
@@ -127,20 +127,23 @@ impl Engine {
 
     /// Keeps what is said for good of the rotations that are over; one that only finished what was staged before is followed by another.
     async fn settle_parts(&self, id: &str) {
-        let Some(run) = self.shared.with_emergencies(|runs| runs.get(id).cloned()) else { return };
-        for (name, part) in run.parts.iter().filter(|(_, part)| part.said.is_none()) {
-            let Some(rotation) = &part.rotation else { continue };
-            let seen = self.shared.view(name).filter(|view| view.rotation == *rotation);
+        let open: Vec<(String, String)> = self.shared.with_emergencies(|runs| {
+            let parts = runs.get(id).into_iter().flat_map(|run| &run.parts);
+            let open = parts.filter(|(_, part)| part.said.is_none());
+            open.filter_map(|(name, part)| Some((name.clone(), part.rotation.clone()?))).collect()
+        });
+        for (name, rotation) in open {
+            let seen = self.shared.view(&name).filter(|view| view.rotation == rotation);
             let closed = match &seen {
                 Some(view) if view.record.machine.phase != Phase::Closed => continue,
                 Some(view) => Some((view.record.clone(), view.snapshot.clone())),
-                None => self.stored(rotation).await,
+                None => self.stored(&rotation).await,
             };
             let Some((record, snapshot)) = closed else { continue };
             let again = record.machine.emergency.as_ref().is_some_and(|emergency| emergency.staged);
-            let said = self.said(name, rotation, &record, &snapshot);
+            let said = self.said(&name, &rotation, &record, &snapshot);
             self.shared.with_emergencies(|runs| {
-                let Some(part) = runs.get_mut(id).and_then(|run| run.parts.get_mut(name)) else { return };
+                let Some(part) = runs.get_mut(id).and_then(|run| run.parts.get_mut(&name)) else { return };
                 if again {
                     *part = Part {
                         waits: Some(String::from("the key that was staged before is replaced next")),
@@ -161,61 +164,69 @@ impl Engine {
         (record.machine.phase == Phase::Closed).then(|| (record.into(), snapshot.into()))
     }
 
+    /// Sends the report of one order, where it is due. Returns when it can be due next.
     async fn report_one(&self, id: &str) -> Stamp {
         let shared = &self.shared;
-        let Some(run) = shared.with_emergencies(|runs| runs.get(id).cloned()) else { return Stamp::NEVER };
-        let report = self.report(&run);
+        let _keeping = shared.keeping_emergencies().await;
         let now = shared.clock.now();
-        let over = report.policies.iter().all(|policy| policy.over);
-        let says = digest(&report);
-        let at = match run.told_at {
-            None => run.at.plus(FIRST),
-            Some(told_at) if says != run.told => told_at.plus(if run.reports < CLOSE { SOON } else { LATER }),
-            Some(_) => Stamp::NEVER,
+        // Most looks come from the progress of one rotation among many: nothing is built for those.
+        let due = shared.with_emergencies(|runs| {
+            let run = runs.get(id)?;
+            let over = run.parts.values().all(|part| part.said.as_ref().is_some_and(|said| said.over));
+            let at = run.told_at.map_or(run.at.plus(FIRST), |told| told.plus(if run.reports < CLOSE { SOON } else { LATER }));
+            Some(if over || at <= now { Ok((run.clone(), over)) } else { Err(at) })
+        });
+        let (run, over) = match due {
+            None => return Stamp::NEVER,
+            Some(Err(at)) => return at,
+            Some(Ok(run)) => run,
         };
-        if !over && at > now {
-            return at;
+        let report = self.report(&run);
+        let says = digest(&report);
+        if !over && run.told_at.is_some() && says == run.told {
+            // Nothing to say before something changes.
+            return Stamp::NEVER;
         }
         let told = emergency_report(&shared.environment(), &report, run.reports + 1, now);
         let row = alert_row(&told.message, &[], &shared.channels(), now);
-        let kept_run = Run { reports: run.reports + 1, told_at: Some(now), told: says, over: over.then_some(now), ..run };
+        let kept = Run { reports: run.reports + 1, told_at: Some(now), told: says, over: over.then_some(now), ..run };
         let mut commit = Commit { alerts: vec![row], ..Commit::default() };
-        match serde_json::to_string(&kept_run) {
-            Ok(text) => commit.notes.push((format!("emergency.{id}"), text)),
-            Err(error) => warn!(%error, "an emergency order could not be written"),
+        match written(&kept) {
+            Ok(text) => commit.notes.push((note(id), text)),
+            Err(detail) => warn!(detail, "an emergency order could not be kept"),
         }
         if over {
             let facts = serde_json::json!({ "emergency": id, "said": report.in_a_line() });
             commit.history.push(entry(now, None, "cutover", "emergency-over", &facts));
-            info!(emergency = id, said = report.in_a_line(), "everything selected is accounted for");
         }
-        commit.notes.extend(self.forgotten(id, over));
+        let forgotten = self.forgotten(id, over);
+        commit.notes.extend(forgotten.iter().map(|id| (note(id), String::new())));
         if let Err(error) = shared.ledger.commit(commit).await {
             warn!(%error, "the report could not be kept; it is made again");
             return now.plus(Span::seconds(5));
         }
+        if over {
+            info!(emergency = id, said = report.in_a_line(), "everything selected is accounted for");
+        }
         shared.with_emergencies(|runs| {
+            runs.retain(|id, _| !forgotten.contains(id));
             if let Some(run) = runs.get_mut(id) {
-                run.reports = kept_run.reports;
-                run.told_at = kept_run.told_at;
-                run.told = kept_run.told;
-                run.over = kept_run.over;
+                run.reports = kept.reports;
+                run.told_at = kept.told_at;
+                run.told = kept.told;
+                run.over = kept.over;
             }
         });
         shared.alerts_waiting();
         if over { Stamp::NEVER } else { now.plus(SOON) }
     }
 
-    /// Of the orders that are over only the newest are kept.
-    fn forgotten(&self, id: &str, over: bool) -> Vec<(String, String)> {
+    /// The oldest of the orders that are over, where there are more than are kept.
+    fn forgotten(&self, id: &str, over: bool) -> Vec<String> {
         self.shared.with_emergencies(|runs| {
-            let ended: Vec<String> =
-                runs.values().filter(|run| run.over.is_some() || (over && run.id == id)).map(|run| run.id.clone()).collect();
-            let old: Vec<String> = ended.iter().take(ended.len().saturating_sub(kept())).cloned().collect();
-            for id in &old {
-                runs.remove(id);
-            }
-            old.into_iter().map(|id| (format!("emergency.{id}"), String::new())).collect()
+            let ended = runs.values().filter(|run| run.over.is_some() || (over && run.id == id));
+            let ended: Vec<String> = ended.map(|run| run.id.clone()).collect();
+            ended.iter().take(ended.len().saturating_sub(KEPT)).cloned().collect()
         })
     }
 }

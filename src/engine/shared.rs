@@ -69,6 +69,7 @@ pub struct Shared {
     wake: Notify,
     ordered: Notify,
     emergencies: Mutex<BTreeMap<String, Run>>,
+    keeping: tokio::sync::Mutex<()>,
     alerts: Notify,
     changed: Notify,
     progress: watch::Sender<u64>,
@@ -115,6 +116,7 @@ impl Shared {
             wake: Notify::new(),
             ordered: Notify::new(),
             emergencies: Mutex::default(),
+            keeping: tokio::sync::Mutex::default(),
             alerts: Notify::new(),
             changed: Notify::new(),
             progress: watch::Sender::new(0),
@@ -247,6 +249,12 @@ impl Shared {
     /// Looks at the emergency orders, or changes them; the oldest first by name.
     pub fn with_emergencies<T>(&self, with: impl FnOnce(&mut BTreeMap<String, Run>) -> T) -> T {
         with(&mut lock(&self.emergencies))
+    }
+
+    /// The turn to write an emergency order that is there already: held from the look at it until what was written is in memory, too, so
+    /// that nobody writes over what somebody else has just added.
+    pub async fn keeping_emergencies(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.keeping.lock().await
     }
 
     /// An emergency was ordered.

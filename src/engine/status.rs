@@ -1,7 +1,7 @@
 //! How things stand, for people and programs.
 
 use cutover_api::Stamp;
-use cutover_config::{Config, Policy};
+use cutover_config::{Config, Selector};
 use cutover_machine::state::{End, Phase};
 use cutover_machine::{Due, Now, Question, due};
 use serde::{Deserialize, Serialize};
@@ -10,53 +10,6 @@ use super::story::{About, with_matter};
 use super::times::rfc3339;
 use super::{Engine, Suspended};
 use crate::alert::{self, Way};
-
-/// Which policies are meant: alternatives within a part, all parts that are given must hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Selector {
-    /// By name.
-    #[serde(default)]
-    pub policies: Vec<String>,
-    /// By tag.
-    #[serde(default)]
-    pub tags: Vec<String>,
-    /// By holder, of the policy or of its provider or stores.
-    #[serde(default)]
-    pub holders: Vec<String>,
-    /// By provider.
-    #[serde(default)]
-    pub providers: Vec<String>,
-    /// Every policy.
-    #[serde(default)]
-    pub all: bool,
-}
-
-impl Selector {
-    /// Nothing was said.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// Whether a policy is meant. An empty selector means none.
-    #[must_use]
-    pub fn selects(&self, policy: &Policy, config: &Config) -> bool {
-        if self.is_empty() {
-            return false;
-        }
-        let any = |wanted: &[String], has: &[String]| wanted.is_empty() || wanted.iter().any(|one| has.contains(one));
-        let held = || {
-            let provider = config.providers.get(&policy.provider).map(|table| table.holders.clone()).unwrap_or_default();
-            let stores = policy.targets.iter().filter_map(|target| config.stores.get(&target.store));
-            let stores = stores.flat_map(|store| store.holders.clone());
-            policy.holders.iter().cloned().chain(provider).chain(stores).collect::<Vec<_>>()
-        };
-        any(&self.policies, std::slice::from_ref(&policy.name))
-            && any(&self.tags, &policy.tags)
-            && any(&self.providers, std::slice::from_ref(&policy.provider))
-            && (self.holders.is_empty() || any(&self.holders, &held()))
-    }
-}
 
 /// What a policy waits for a person with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

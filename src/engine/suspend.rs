@@ -1,6 +1,7 @@
 //! `suspend`: no date of a policy starts a rotation until a time; and `resume`, which lifts that, and a clock's freeze.
 
 use cutover_api::{Span, Stamp};
+use cutover_config::Selector;
 use cutover_ledger::{Commit, HistoryEntry};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -8,7 +9,6 @@ use serde_json::json;
 use super::Engine;
 use super::orders::OrderRefused;
 use super::snapshot::PolicyState;
-use super::status::Selector;
 use super::times::{rfc3339, words};
 
 /// The longest suspension: what is put off for longer is not put off but forgotten.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use cutover_config::Selector;
 use cutover_ledger::HistoryQuery;
 use tokio::sync::Mutex;
 use tracing::warn;
@@ -12,7 +13,7 @@ use tracing::warn;
 use super::source::{ChannelStanding, Detail, OpenEmergency, Picture, Source};
 use super::{Chronicle, chronicle};
 use crate::control::Verbs;
-use crate::engine::{PolicyStatus, Selector};
+use crate::engine::PolicyStatus;
 
 /// The loop must come round within this.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cutover::alert::report::{KeyStands, Report};
-use cutover::engine::{EmergencyTaken, Selector};
+use cutover::engine::EmergencyTaken;
 use cutover_api::{Clock as _, Span};
+use cutover_config::Selector;
 use cutover_fake::CallKind;
 use cutover_machine::emergency::EmergencyOrder;
 

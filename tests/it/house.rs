@@ -8,8 +8,9 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::post;
 use cutover::catalog::Catalog;
-use cutover::engine::{Engine, PolicyStatus, References, Selector, WallClock};
+use cutover::engine::{Engine, PolicyStatus, References, WallClock};
 use cutover_api::{Secret, Stamp, Surroundings};
+use cutover_config::Selector;
 use cutover_ledger::{HistoryQuery, HistoryRow, Ledger, SealKeys, SqliteLedger};
 
 /// What a deploy does.

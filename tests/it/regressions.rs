@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cutover::engine::Selector;
+use cutover_config::Selector;
 use cutover_fake::{Bondi, Calling, Consumer, keys_in_file};
 
 use crate::House;

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
 use cutover::engine::WallClock;
+use cutover_api::{Secret, Stamp};
 use cutover_fake::Bondi;
+use cutover_ledger::{SealKeys, SqliteLedger};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// One policy that waits for a person once its key is deployed.
@@ -196,4 +198,21 @@ async fn a_user_outside_the_group_is_refused_by_a_guard() {
     assert_eq!(output.status.code(), Some(4), "{said}");
     assert!(said.contains("be root or in group cutover"), "{said}");
     drop(daemon);
+}
+
+/// Regression: a verb that looked into the ledger in the moment of the daemon's start made it end with `ledger-locked`; and a verb in the
+/// moment before the daemon's socket was there was refused. Each waits for the other now.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verb_that_has_the_ledger_does_not_keep_the_daemon_from_starting() {
+    let desk = Desk::new().await;
+    let keys = SealKeys::parse(&[Secret::new(desk.read("seal"))]).expect("keys");
+    let held = SqliteLedger::open(&desk.path("ledger.db"), "test", keys, 4711, Stamp(1_700_000_000_000)).await.expect("opened");
+    let early = desk.start(&["status"], "early");
+    let daemon = desk.start(&["run"], "log");
+    desk.says("log", "process 4711 has it", 1).await;
+    held.close().await.expect("closed");
+    desk.says("log", "cutover runs", 1).await;
+    assert_eq!(early.ended().await, Some(0), "{}", desk.read("early"));
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.ended().await, Some(0));
 }

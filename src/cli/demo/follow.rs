@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cutover_api::{Clock, Message};
+use cutover_config::Selector;
 use cutover_ledger::{HistoryEntry, HistoryQuery, HistoryRow};
 use cutover_machine::event::Order;
 
@@ -10,7 +11,6 @@ use super::clock::LIVE;
 use super::stage::Stage;
 use super::voice::Voice;
 use super::words::Fact;
-use crate::engine::Selector;
 
 /// The ledger is looked at again after this, in real time, at the latest …
 const LOOK: Duration = Duration::from_millis(60);

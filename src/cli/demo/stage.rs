@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cutover_api::{Clock, Message, Secret, Span, Stamp, Surroundings};
-use cutover_config::Config;
+use cutover_config::{Config, Selector};
 use cutover_fake::{Bondi, Calling, Plana, Wrapd};
 use cutover_ledger::{Ledger, SealKeys, SqliteLedger};
 use tempfile::TempDir;
@@ -19,7 +19,7 @@ use super::clock::{DemoClock, LAPSE};
 use super::config::{self, Places};
 use super::desk::Desk;
 use crate::catalog::Catalog;
-use crate::engine::{Engine, EngineClock, References, Selector};
+use crate::engine::{Engine, EngineClock, References};
 
 /// Sessions at the providers outlive the story.
 const SESSION: Span = Span::hours(24 * 30);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use cutover_api::{Clock as _, Stamp};
-use cutover_config::Config;
+use cutover_config::{Config, Selector};
 use serde::Serialize;
 use serde_json::json;
 
@@ -13,8 +13,8 @@ use super::super::exit::{Exit, Failure};
 use super::super::screen::{Mark, Paint, Screen, print_json};
 use super::super::words::time;
 use super::{Recorded, configuration};
+use crate::engine::WallClock;
 use crate::engine::ahead::{self, PolicyStates};
-use crate::engine::{Selector, WallClock};
 
 /// A policy whose next date is another one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -52,7 +52,7 @@ async fn a_flood_of_silent_connections_keeps_nobody_from_being_answered() {
 #[tokio::test]
 async fn a_client_that_is_killed_at_any_byte_costs_its_own_connection() {
     let daemon = Daemon::start().await;
-    let request = encode_ask(&Ask::Status { selector: crate::engine::Selector::default() }).unwrap();
+    let request = encode_ask(&Ask::Status { selector: cutover_config::Selector::default() }).unwrap();
     for cut in 0..=request.len() {
         let mut stream = UnixStream::connect(&daemon.path).await.unwrap();
         stream.write_all(&request[..cut]).await.unwrap();

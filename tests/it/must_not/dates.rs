@@ -148,7 +148,7 @@ async fn m15_a_clock_that_leaps_starts_nothing_before_it_is_confirmed() {
     shop.house.pass(Span::hours(3)).await;
     assert_eq!(shop.bondi.mints(), 0);
     assert_eq!(shop.house.status("crm").phase, "idle");
-    let selector = cutover::engine::Selector { all: true, ..Default::default() };
+    let selector = cutover_config::Selector { all: true, ..Default::default() };
     let by_hand = shop.house.engine().rotate(&selector, "test", None).await;
     assert!(by_hand[0].refused.is_some(), "{by_hand:?}");
     assert!(shop.house.engine().confirm_clock("test", None).await.expect("kept"), "it was frozen");

@@ -145,7 +145,7 @@ async fn m03_no_second_rotation_while_a_grace_is_open() {
     shop.house.start(&config).await;
     let first = shop.house.rotate("crm").await;
     shop.house.until("crm", |status| status.phase == "retire").await;
-    let selector = cutover::engine::Selector { all: true, ..Default::default() };
+    let selector = cutover_config::Selector { all: true, ..Default::default() };
     let again = shop.house.engine().rotate(&selector, "test", None).await;
     assert!(again[0].refused.is_some(), "{again:?}");
     assert_eq!(again[0].rotation.as_deref(), Some(first.as_str()), "the one that is open is named");

@@ -76,7 +76,7 @@ async fn assert_clean(house: &House, secrets: &[Secret], log: &Log) {
     sinks.insert(String::from("alerts"), alerts);
     let history: String = house.history().await.iter().map(|row| format!("{} {}\n", row.entry.kind, row.entry.facts)).collect();
     sinks.insert(String::from("history"), history.into_bytes());
-    let status = house.engine().status(&cutover::engine::Selector::default());
+    let status = house.engine().status(&cutover_config::Selector::default());
     sinks.insert(String::from("status"), serde_json::to_vec(&status).expect("JSON"));
     sinks.insert(String::from("log"), log.0.lock().expect("free").clone());
     let mut files = 0;

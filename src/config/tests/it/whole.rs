@@ -251,6 +251,10 @@ fn what_should_be_known_is_noted() {
     assert_eq!(found.len(), 2, "{found:#?}");
     assert!(found[0].contains("notify: no channel is configured: alerts reach nobody"), "{found:#?}");
     assert!(found[1].contains("emergency.select: selects no policy: SIGUSR1 would change nothing"), "{found:#?}");
+    // Regression: who could read the store holds the policy's key too, on the command line as at the signal.
+    let held = alone.replace("tags = [\"x\"]", "holders = [\"dana\"]").replace("region =", "holders = [\"dana\"]\nregion =");
+    let found = notes(&format!("{held}{}", policy("p", bondi, "")));
+    assert!(!found.iter().any(|note| note.contains("selects no policy")), "{found:#?}");
 }
 
 #[test]
