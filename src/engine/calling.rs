@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cutover_api::{Intent, Stamp};
 use cutover_machine::event::{Answer, Class, Order};
-use cutover_machine::state::{Call, Phase};
+use cutover_machine::state::Call;
 use cutover_machine::{Due, Effect, Event, Span, due};
 use tracing::{debug, warn};
 
@@ -75,13 +75,10 @@ impl Runner {
         }
     }
 
-    /// From the survey to the mint it keeps its places, in an emergency over the cuts that come between too: so no more rotations of an
-    /// account stand there than it takes calls at once, and none waits behind others until its survey is stale.
+    /// From the survey to the mint that follows it keeps its places: so no more rotations of an account stand there than it takes calls at
+    /// once, and none waits behind others until its survey is stale. In an emergency the cuts come before the mints, of all who wait.
     fn mint_follows(&self) -> bool {
-        let machine = &self.record.machine;
-        machine.phase == Phase::Mint
-            && machine.new.is_none()
-            && matches!(due(machine, &self.snapshot.plan, self.now()), Due::Call(_))
+        due(&self.record.machine, &self.snapshot.plan, self.now()) == Due::Call(Effect::Mint)
     }
 
     async fn call_in_place(&mut self, effect: Effect, asks_provider: bool) -> Result<(), Stop> {

@@ -28,7 +28,7 @@ pub struct Started {
 /// Rotations that are opened at the same time: their commits share disk barriers.
 pub(super) struct Openings {
     places: Arc<Semaphore>,
-    tasks: Vec<JoinHandle<(usize, Result<String, String>)>>,
+    tasks: Vec<(usize, JoinHandle<Result<String, String>>)>,
 }
 
 /// Openings at the same time.
@@ -45,18 +45,22 @@ impl Openings {
     pub(super) fn begin(&mut self, engine: &Engine, place: usize, policy: &str, opening: Opening) {
         let (engine, places, policy) = (engine.clone(), Arc::clone(&self.places), policy.to_owned());
         // Nobody may be waiting any more: what was begun is ended all the same.
-        self.tasks.push(engine.tasks.clone().spawn(async move {
+        let task = engine.tasks.clone().spawn(async move {
             let _place = places.acquire_owned().await;
-            (place, engine.open_rotation(&policy, opening).await)
-        }));
+            engine.open_rotation(&policy, opening).await
+        });
+        self.tasks.push((place, task));
     }
 
     /// Waits for all of them; `turned` is told of each.
     pub(super) async fn all(self, turned: impl Fn()) -> Vec<(usize, Result<String, String>)> {
         let mut all = Vec::with_capacity(self.tasks.len());
-        for task in self.tasks {
-            // One that ended by itself has told so, and whether it is open the ledger knows.
-            all.extend(task.await.ok());
+        for (place, task) in self.tasks {
+            let opened = task.await;
+            all.push((
+                place,
+                opened.unwrap_or_else(|error| Err(format!("its start ended by itself ({error}): look at `status`"))),
+            ));
             turned();
         }
         all
