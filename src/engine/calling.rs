@@ -42,7 +42,7 @@ impl Runner {
             return Ok(());
         }
         let called = self.call_in_place(effect, asks_provider).await;
-        if !self.mint_follows() {
+        if !self.acts_on_it() {
             self.places = None;
         }
         called
@@ -75,10 +75,12 @@ impl Runner {
         }
     }
 
-    /// From the survey to the mint that follows it keeps its places: so no more rotations of an account stand there than it takes calls at
-    /// once, and none waits behind others until its survey is stale. In an emergency the cuts come before the mints, of all who wait.
-    fn mint_follows(&self) -> bool {
-        due(&self.record.machine, &self.snapshot.plan, self.now()) == Due::Call(Effect::Mint)
+    /// From a look to the act that stands on it (survey and mint, last look and end of the old key) it keeps its places. So no more
+    /// rotations of an account stand there than it takes calls at once, and none waits behind others until what it saw is stale: they
+    /// would all look in turn and never act. In an emergency the cuts come before the mints, of all who wait.
+    fn acts_on_it(&self) -> bool {
+        let next = due(&self.record.machine, &self.snapshot.plan, self.now());
+        matches!(next, Due::Call(Effect::Mint | Effect::Deactivate | Effect::Revoke))
     }
 
     async fn call_in_place(&mut self, effect: Effect, asks_provider: bool) -> Result<(), Stop> {

@@ -57,7 +57,7 @@ pub struct Runner {
     /// The plan as the ledger has it; `None` = not known: it is written with the next step.
     pub(super) kept: Option<Arc<Snapshot>>,
     pub(super) plugins: Arc<Plugins>,
-    /// Its places among the calls under way: for one call, and from the survey to the mint.
+    /// Its places among the calls under way: for one call, and from a look to the act that stands on it.
     pub(super) places: Option<Places>,
     pub(super) values: Arc<Values>,
     pub(super) inbox: mpsc::Receiver<Ordered>,

@@ -140,7 +140,7 @@ async fn slow(plana: &Plana, clock: Arc<Called>) -> String {
 }
 
 /// A house with a crowd of policies on one account that takes one slow call at a time.
-async fn crowd() -> (House, Plana) {
+async fn crowd() -> (House, Plana, Arc<Called>) {
     let mut house = House::new(2).await;
     let origin = house.clock.now();
     let clock = Arc::new(Called { time: FakeClock::new(origin), origin });
@@ -154,20 +154,20 @@ async fn crowd() -> (House, Plana) {
         let (id, old) = plana.seed(&format!("app {n} (2025)"), "dashboard:read");
         house.write(&format!("app{n}.env"), &format!("PLANA_KEY={}\n", old.expose()));
         config += &format!(
-            "[policy.p{n}]\nprovider = \"plana\"\ncadence = \"1y\"\nparams = {{ base_name = \"app {n}\" }}\nadopt = {{ id = \"{id}\" }}\n\
+            "[policy.p{n}]\nprovider = \"plana\"\ncadence = \"1y\"\nquiet = \"2m\"\nparams = {{ base_name = \"app {n}\" }}\nadopt = {{ id = \"{id}\" }}\n\
              [[policy.p{n}.target]]\nstore = \"env\"\npath = \"app{n}.env\"\nfields = {{ PLANA_KEY = \"{{{{ new.secret }}}}\" }}\n\
-             [[policy.p{n}.verify]]\nkind = \"last-used\"\nevery = \"1h\"\n"
+             [[policy.p{n}.verify]]\nkind = \"command\"\nrun = [\"/usr/bin/true\"]\nevery = \"30s\"\n"
         );
     }
-    house.try_start(&config, Path::new("/nonexistent/definitions"), clock).await.expect("started");
-    (house, plana)
+    house.try_start(&config, Path::new("/nonexistent/definitions"), clock.clone()).await.expect("started");
+    (house, plana, clock)
 }
 
 /// Many rotations of one slow account all surveyed before the first of them minted; then each survey was stale when its turn came to mint,
 /// and all surveyed again, for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_at_a_slow_account_mints() {
-    let (mut house, plana) = crowd().await;
+    let (mut house, plana, _) = crowd().await;
     let everything = Selector { all: true, ..Selector::default() };
     let started = house.engine().rotate(&everything, "test", None).await;
     assert!(started.iter().all(|one| one.refused.is_none()), "{started:?}");
@@ -178,9 +178,28 @@ async fn a_crowd_at_a_slow_account_mints() {
 /// The same in an emergency, where the cuts come between survey and mint.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_in_an_emergency_mints() {
-    let (mut house, plana) = crowd().await;
+    let (mut house, plana, _) = crowd().await;
     let everything = Selector { all: true, ..Selector::default() };
     house.engine().emergency(&everything, EmergencyOrder::CutFirst, "test", None).await.expect("taken");
     house.until("p0", |_| plana.mints() == CROWD as u64).await;
+    house.stop().await;
+}
+
+/// The same at the other end: all looked once more before the first of them ended its old key, and then each look was too old.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_at_a_slow_account_ends_its_old_keys() {
+    let (mut house, plana, clock) = crowd().await;
+    let everything = Selector { all: true, ..Selector::default() };
+    house.engine().rotate(&everything, "test", None).await;
+    // What is waited for by plan passes too.
+    let passing = tokio::spawn(async move {
+        let mut pace = tokio::time::interval(Duration::from_millis(5));
+        loop {
+            pace.tick().await;
+            clock.time.advance(Span::SECOND);
+        }
+    });
+    house.until("p0", |_| plana.revokes() == CROWD as u64).await;
+    passing.abort();
     house.stop().await;
 }
