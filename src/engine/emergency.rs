@@ -99,7 +99,7 @@ impl Engine {
     ) -> Result<EmergencyTaken, String> {
         let selected = self.selected(selector);
         if selected.is_empty() {
-            return Err(String::from("the selection holds no policy: nothing was changed"));
+            return Err(String::from(cutover_config::NOTHING_SELECTED));
         }
         let by_hand = self.by_hand(selector, &selected);
         self.take(selected, order, actor, reason, by_hand).await
