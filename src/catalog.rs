@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use cutover_api::{Hook, Notifier, Problem, Problems, Provider, Reader, Store, Surroundings, Witness};
 use cutover_config::Kinds;
@@ -97,6 +98,14 @@ pub struct Known {
     pub text: String,
     /// Shipped in the program, not read from a file.
     pub shipped: bool,
+    /// What it says, read once; nothing where it is wrong.
+    parsed: OnceLock<Option<Definition>>,
+}
+
+impl Known {
+    fn new(text: String, shipped: bool) -> Self {
+        Self { text, shipped, parsed: OnceLock::new() }
+    }
 }
 
 impl Catalog {
@@ -105,10 +114,8 @@ impl Catalog {
     /// # Errors
     /// Every definition of the directory that cannot be used.
     pub fn open(around: Surroundings, directory: &Path) -> Result<Self, Vec<Problem>> {
-        let mut definitions: BTreeMap<String, Known> = shipped()
-            .iter()
-            .map(|(name, text)| ((*name).to_owned(), Known { text: (*text).to_owned(), shipped: true }))
-            .collect();
+        let mut definitions: BTreeMap<String, Known> =
+            shipped().iter().map(|(name, text)| ((*name).to_owned(), Known::new((*text).to_owned(), true))).collect();
         let mut problems = Vec::new();
         let files = std::fs::read_dir(directory).map(|all| all.flatten().map(|entry| entry.path()).collect::<Vec<_>>());
         for path in files.unwrap_or_default() {
@@ -119,7 +126,7 @@ impl Catalog {
             match std::fs::read_to_string(&path).map_err(|error| error.to_string()) {
                 Ok(text) => match Definition::parse(&file, &text) {
                     Ok(definition) => {
-                        definitions.insert(definition.name().to_owned(), Known { text, shipped: false });
+                        definitions.insert(definition.name().to_owned(), Known::new(text, false));
                     }
                     Err(all) => problems.extend(all),
                 },
@@ -137,6 +144,13 @@ impl Catalog {
     #[must_use]
     pub const fn known(&self) -> &BTreeMap<String, Known> {
         &self.definitions
+    }
+
+    /// What a definition says, by its name. Nothing where there is none, or it is wrong.
+    #[must_use]
+    pub fn parsed(&self, name: &str) -> Option<&Definition> {
+        let known = self.definitions.get(name)?;
+        known.parsed.get_or_init(|| Definition::parse(&format!("{name}.toml"), &known.text).ok()).as_ref()
     }
 
     /// Reads a definition's text.

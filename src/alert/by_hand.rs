@@ -12,7 +12,7 @@ use super::Matter;
 use super::draft::{Composed, Draft, write_ways};
 use super::told::Told;
 use super::ways::{Way, old_key};
-use super::words::{Letter, beside, clean, time};
+use super::words::{Letter, beside, clean, one_line, time};
 
 /// A person makes the key, and has not handed one in yet.
 pub(super) fn waits_for_key(machine: &Rotation, plan: &Plan) -> bool {
@@ -22,7 +22,7 @@ pub(super) fn waits_for_key(machine: &Rotation, plan: &Plan) -> bool {
 /// The policy needs a new key, and a person makes it.
 pub(super) fn make_it(matter: &Matter<'_>) -> Told {
     let account = clean(matter.account);
-    let ask = plainly(matter.ask);
+    let ask = one_line(matter.ask);
     let ask = if ask.is_empty() { format!("Make a new key at {account}, beside the one in use.") } else { ask };
     Told {
         shared: String::new(),
@@ -53,11 +53,6 @@ pub(super) fn end_it(matter: &Matter<'_>) -> Told {
         happened,
         cause: format!("{account}/end-by-hand/{}", matter.policy),
     }
-}
-
-/// Instructions on one line: whatever they say, nothing in them can look like a part of the message.
-fn plainly(text: &str) -> String {
-    text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// `submit`, where a key can be handed in: by whoever made it, or found it after a reply was lost.

@@ -44,17 +44,16 @@ pub(super) fn distance(at: Stamp, now: Stamp) -> String {
     }
 }
 
-/// Words that came from elsewhere on one line of bounded length: nothing in them can look like a part of the message.
+/// Words that came from elsewhere on one line: nothing in them can look like a part of the message.
+pub(super) fn one_line(text: &str) -> String {
+    text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// The same, of bounded length.
 pub(super) fn clean(text: &str) -> String {
-    let mut cleaned = String::new();
-    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
-        if !cleaned.is_empty() {
-            cleaned.push(' ');
-        }
-        cleaned.push_str(word);
-    }
-    if cleaned.chars().count() > FOREIGN {
-        cleaned = cleaned.chars().take(FOREIGN).collect();
+    let mut cleaned = one_line(text);
+    if let Some((end, _)) = cleaned.char_indices().nth(FOREIGN) {
+        cleaned.truncate(end);
         cleaned.push_str("...");
     }
     cleaned

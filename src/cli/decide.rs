@@ -36,7 +36,17 @@ pub async fn run(common: &Common, policy: &str, decision: Decision, args: &Decid
     result
 }
 
-async fn through(door: &Door, common: &Common, policy: &str, decision: Decision, args: &DecideArgs) -> Result<Exit, Failure> {
+/// Carries a decision out through a door that is open already.
+///
+/// # Errors
+/// As [`run`].
+pub async fn through(
+    door: &Door,
+    common: &Common,
+    policy: &str,
+    decision: Decision,
+    args: &DecideArgs,
+) -> Result<Exit, Failure> {
     let weigh = Ask::WeighDecision { policy: policy.to_owned(), decision };
     let (_, cost): (Vec<()>, DecisionCost) = door.all(weigh).await?;
     if let Some(meant) = args.rotation.as_ref().filter(|meant| **meant != cost.rotation) {

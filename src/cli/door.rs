@@ -61,13 +61,14 @@ impl Door {
     /// A daemon that does not answer, a configuration that is wrong, a ledger that does not open.
     pub async fn open(file: &Path, need: Need<'_>) -> Result<Self, Failure> {
         let control = open::control(file);
-        let patience = tokio::time::Instant::now() + open::PATIENCE;
+        let mut tries = 0;
         loop {
             if let Reached::Daemon(client, hello) = Client::reach(&control).await? {
                 return Ok(Self::Daemon(client, hello));
             }
             match Here::open(file, need).await {
-                Err(failure) if failure.exit == Exit::Refused && tokio::time::Instant::now() < patience => {
+                Err(failure) if failure.exit == Exit::Refused && tries < open::TRIES => {
+                    tries += 1;
                     tokio::time::sleep(open::AGAIN).await;
                 }
                 opened => return Ok(Self::Here(Box::new(opened?))),

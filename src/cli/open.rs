@@ -16,8 +16,9 @@ use crate::engine::{References, WallClock};
 /// Where the control socket is when the configuration cannot tell.
 const CONTROL: &str = "/run/cutover/control.sock";
 
-/// How long a ledger that somebody else has is waited for, where no daemon answers: a verb that looks, or a daemon that is starting.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a ledger that somebody else has is tried again, where no daemon answers: a verb that looks, or a daemon that is starting, has
+/// it for a moment. With [`AGAIN`] between: ten seconds.
+pub const TRIES: u32 = 100;
 /// How long until it is tried again.
 pub const AGAIN: Duration = Duration::from_millis(100);
 

@@ -75,7 +75,7 @@ fn catalog() -> Result<(Catalog, Exit), Failure> {
 fn list(common: &Common) -> Result<Exit, Failure> {
     let (catalog, exit) = catalog()?;
     let known = catalog.known().iter().filter_map(|(name, known)| {
-        let definition = Catalog::parse_definition(name, &known.text).ok()?;
+        let definition = catalog.parsed(name)?;
         let whose = if known.shipped { "shipped" } else { "own" };
         Some([name.clone(), definition.about().to_owned(), lifecycle(definition.lifecycle()).to_owned(), whose.to_owned()])
     });

@@ -7,6 +7,7 @@ use super::decide::{self, DecideArgs};
 use super::door::{Door, Need};
 use super::exit::{Exit, Failure};
 use super::screen::{Screen, print_json, tell};
+use super::select::SelectorArgs;
 use crate::control::wire::ClockConfirmed;
 use crate::control::{Ask, Decision};
 use crate::engine::PolicyStatus;
@@ -14,10 +15,12 @@ use crate::engine::PolicyStatus;
 /// Arguments of `resume`.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ResumeArgs {
-    /// The policy; without one, the clock is confirmed as it is now and every suspension is lifted
-    pub policy: Option<String>,
-    /// Mint again although the last mint is in doubt; says first what dies
-    #[arg(long, requires = "policy")]
+    /// Which policies: of these, what is held or suspended goes on. Without any, the clock is confirmed as it is now and every suspension
+    /// is lifted
+    #[command(flatten)]
+    pub select: SelectorArgs,
+    /// Mint again although the last mint is in doubt; says first what dies. For one policy, by its name
+    #[arg(long, requires = "policies", conflicts_with_all = ["tags", "holders", "providers", "all"])]
     pub mint_again: bool,
     /// What every decision takes.
     #[command(flatten)]
@@ -29,17 +32,50 @@ pub struct ResumeArgs {
 /// # Errors
 /// Refused, or nobody to carry it out.
 pub async fn run(common: &Common, args: &ResumeArgs) -> Result<Exit, Failure> {
-    if let Some(policy) = &args.policy {
+    let selector = args.select.selector();
+    if let [policy] = selector.policies.as_slice()
+        && selector.only_policies()
+    {
         let decision = if args.mint_again { Decision::MintAgain } else { Decision::Resume };
         return decide::run(common, policy, decision, &args.decide).await;
     }
-    if args.decide.rotation.is_some() {
-        return Err(Failure::new(Exit::Usage, "--rotation needs the policy it belongs to"));
+    if args.mint_again || args.decide.rotation.is_some() {
+        return Err(Failure::new(Exit::Usage, "--rotation and --mint-again need one policy, by its name"));
+    }
+    if !selector.is_empty() {
+        let door = Door::open(&common.config, Need::Drive(&selector)).await?;
+        let result = selected(&door, common, selector, &args.decide).await;
+        door.close().await;
+        return result;
     }
     let door = Door::open(&common.config, Need::Read).await?;
     let result = everything(&door, common, &args.decide).await;
     door.close().await;
     result
+}
+
+/// Of what is selected, what is held or suspended goes on. What is refused for one does not keep the others.
+async fn selected(door: &Door, common: &Common, selector: Selector, args: &DecideArgs) -> Result<Exit, Failure> {
+    let ask = Ask::Status { selector };
+    let (policies, _): (Vec<PolicyStatus>, serde_json::Value) = door.all(ask).await?;
+    if policies.is_empty() {
+        return Err(Failure::new(Exit::Usage, cutover_config::NOTHING_SELECTED));
+    }
+    let waiting: Vec<_> = policies.iter().filter(|status| status.held.is_some() || status.suspended.is_some()).collect();
+    if waiting.is_empty() {
+        tell(&format!("Of {} selected, nothing is held or suspended: nothing was changed.", policies.len()));
+    }
+    let mut exit = Exit::Done;
+    for status in waiting {
+        match decide::through(door, common, &status.policy, Decision::Resume, args).await {
+            Ok(one) => exit = exit.worse(one),
+            Err(failure) => {
+                tell(&format!("cutover: {}: {}", status.policy, failure.text));
+                exit = exit.worse(failure.exit);
+            }
+        }
+    }
+    Ok(exit)
 }
 
 async fn everything(door: &Door, common: &Common, args: &DecideArgs) -> Result<Exit, Failure> {

@@ -61,8 +61,7 @@ fn span(text: &str) -> Result<Span, String> {
 pub async fn run(common: &Common, args: &RotateArgs) -> Result<Exit, Failure> {
     let selector = args.select.selector();
     if selector.is_empty() {
-        let text = "nothing is selected: name policies, or say --tag, --holder, --provider or --all";
-        return Err(Failure::new(Exit::Usage, text));
+        return Err(Failure::new(Exit::Usage, cutover_config::NOTHING_SAID));
     }
     let need = if args.dry_run { Need::Look } else { Need::Begin(&selector) };
     let door = Door::open(&common.config, need).await?;

@@ -76,18 +76,18 @@ pub async fn run(common: &Common) -> Result<Exit, Failure> {
 
 /// Opens the ledger. A verb that has it for a moment does not keep the service from starting: it is waited for. Another daemon is not.
 async fn ledger(config: &Config, clock: &WallClock) -> Result<Arc<SqliteLedger>, Failure> {
-    let patience = tokio::time::Instant::now() + open::PATIENCE;
-    let mut told = false;
+    let mut tries = 0;
     loop {
         let refused = match open::ledger(config, clock).await {
             Err(failure) if failure.exit == Exit::Refused => failure,
             opened => return opened,
         };
         let alone = matches!(Client::reach(&config.daemon.control).await, Ok(Reached::Nobody));
-        if !alone || tokio::time::Instant::now() >= patience {
+        if !alone || tries == open::TRIES {
             return Err(refused);
         }
-        if !std::mem::replace(&mut told, true) {
+        tries += 1;
+        if tries == 1 {
             warn!(reason = refused.text, "waits for the ledger");
         }
         tokio::time::sleep(open::AGAIN).await;

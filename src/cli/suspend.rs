@@ -44,8 +44,7 @@ pub async fn run(common: &Common, args: &SuspendArgs) -> Result<Exit, Failure> {
     check_until(until, now).map_err(|told| Failure::new(Exit::Refused, told))?;
     let selector = args.select.selector();
     if selector.is_empty() {
-        let text = "nothing is selected: name policies, or say --tag, --holder, --provider or --all";
-        return Err(Failure::new(Exit::Usage, text));
+        return Err(Failure::new(Exit::Usage, cutover_config::NOTHING_SAID));
     }
     let door = Door::open(&common.config, Need::Read).await?;
     let result = through(&door, common, args, &selector, until).await;

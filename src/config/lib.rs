@@ -32,7 +32,7 @@ use cutover_machine::plan::VerifyKind;
 pub use difference::{difference, renames};
 pub use kept::Kept;
 pub use load::{load, parse};
-pub use selector::Selector;
+pub use selector::{NOTHING_SAID, NOTHING_SELECTED, Selector};
 
 /// Finds the plugins by kind and lets them read their tables. The catalogue is one.
 pub trait Kinds {

@@ -4,6 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Config, Policy};
 
+/// Nothing was said where something must be.
+pub const NOTHING_SAID: &str = "nothing is selected: name policies, or say --tag, --holder, --provider or --all";
+/// What was said fits no policy.
+pub const NOTHING_SELECTED: &str = "the selection holds no policy: nothing was changed";
+
 /// Which policies are meant: alternatives within a part, all parts that are given must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selector {
@@ -29,6 +34,12 @@ impl Selector {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Nothing but names of policies was said.
+    #[must_use]
+    pub fn only_policies(&self) -> bool {
+        *self == Self { policies: self.policies.clone(), ..Self::default() }
     }
 
     /// Whether a policy is meant. An empty selector means none.

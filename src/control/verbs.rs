@@ -129,7 +129,7 @@ impl Verbs {
     /// Names that are meant literally must exist; whatever is selected must be something.
     pub(super) fn selected(&self, selector: &Selector) -> Result<Vec<String>, Refused> {
         if selector.is_empty() {
-            return Err(Refused::usage("nothing is selected: name policies, or say --tag, --holder, --provider or --all"));
+            return Err(Refused::usage(cutover_config::NOTHING_SAID));
         }
         let config = self.engine.config();
         let unknown: Vec<&str> =
@@ -143,7 +143,7 @@ impl Verbs {
         }
         let selected = self.engine.selected(selector);
         if selected.is_empty() {
-            return Err(Refused::usage("the selection holds no policy"));
+            return Err(Refused::usage(cutover_config::NOTHING_SELECTED));
         }
         Ok(selected)
     }
@@ -158,7 +158,7 @@ impl Verbs {
                 return Err(Refused::usage(format!("there is no policy {unknown}")));
             }
             if all.is_empty() {
-                return Err(Refused::usage("the selection holds no policy"));
+                return Err(Refused::usage(cutover_config::NOTHING_SELECTED));
             }
         }
         for status in &all {

@@ -75,16 +75,13 @@ pub struct DecisionCost {
 #[must_use]
 pub fn facts(config: &Config, catalog: &Catalog, policy: &Policy) -> Option<ProviderFacts> {
     let name = &config.providers.get(&policy.provider)?.definition;
-    let known = catalog.known().get(name)?;
-    Catalog::parse_definition(name, &known.text).ok().map(|definition| definition.facts().clone())
+    catalog.parsed(name).map(|definition| definition.facts().clone())
 }
 
 /// Whom to ask at a provider, by its definition.
 #[must_use]
 pub fn support(catalog: &Catalog, definition: &str) -> Option<String> {
-    let known = catalog.known().get(definition)?;
-    let parsed = Catalog::parse_definition(definition, &known.text).ok()?;
-    parsed.support().map(ToOwned::to_owned)
+    catalog.parsed(definition)?.support().map(ToOwned::to_owned)
 }
 
 impl RotationCost {

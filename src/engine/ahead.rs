@@ -1,6 +1,6 @@
 //! What will happen when, as far as the schedules and what is recorded of them tell. Nothing is opened, asked or written for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cutover_api::Stamp;
 use cutover_config::{Config, Policy, Selector};
@@ -120,10 +120,11 @@ pub fn ahead(config: &Config, states: &PolicyStates, selector: &Selector, reach:
     let now_known = prospective(states, config, reach.now);
     let mut ahead = Ahead::default();
     let mut zones: BTreeMap<String, (TimeZone, Stamp)> = BTreeMap::new();
+    let before: BTreeSet<_> = states.values().map(|state| (&state.seed, state.due)).collect();
     for policy in config.policies.values().filter(|policy| selector.is_empty() || selector.selects(policy, config)) {
         let Some(state) = now_known.get(&policy.name) else { continue };
         // Under whichever name it is recorded.
-        let recorded = states.values().any(|before| before.seed == state.seed && before.due == state.due);
+        let recorded = before.contains(&(&state.seed, state.due));
         let dates = rotations(policy, state, !recorded, reach);
         if dates.len() > MOST {
             ahead.more.push(policy.name.clone());
@@ -143,10 +144,11 @@ pub fn ahead(config: &Config, states: &PolicyStates, selector: &Selector, reach:
     ahead
 }
 
-/// The first due date of a policy under this configuration: when to act, RFC 3339.
+/// The first due date of every policy under this configuration: when to act, RFC 3339.
 #[must_use]
-pub fn next(config: &Config, states: &PolicyStates, policy: &str, now: Stamp) -> Option<String> {
-    prospective(states, config, now).get(policy)?.due.map(|(_, at)| rfc3339(at))
+pub fn next(config: &Config, states: &PolicyStates, now: Stamp) -> BTreeMap<String, String> {
+    let known = prospective(states, config, now).into_iter();
+    known.filter_map(|(name, state)| Some((name, rfc3339(state.due?.1)))).collect()
 }
 
 fn sort(coming: &mut [Coming]) {

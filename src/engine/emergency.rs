@@ -99,7 +99,7 @@ impl Engine {
     ) -> Result<EmergencyTaken, String> {
         let selected = self.selected(selector);
         if selected.is_empty() {
-            return Err(String::from("the selection holds no policy: nothing was changed"));
+            return Err(String::from(cutover_config::NOTHING_SELECTED));
         }
         let by_hand = self.by_hand(selector, &selected);
         self.take(selected, order, actor, reason, by_hand).await
@@ -117,7 +117,13 @@ impl Engine {
             let now = shared.clock.now();
             let told = emergency_unset(&shared.environment(), actor, now);
             let row = alert_row(&told.message, &[], &shared.channels(), now);
-            let history = vec![entry(now, None, actor, "emergency-refused", &serde_json::json!({ "why": "no [emergency]" }))];
+            let history = vec![HistoryEntry::plain(
+                now,
+                None,
+                actor,
+                "emergency-refused",
+                &serde_json::json!({ "why": "no [emergency]" }),
+            )];
             let commit = Commit { alerts: vec![row], history, ..Commit::default() };
             shared.ledger.commit(commit).await.map_err(|error| error.to_string())?;
             shared.alerts_waiting();
@@ -164,7 +170,7 @@ impl Engine {
         let facts = serde_json::json!({
             "emergency": run.id, "order": order.label(), "reason": reason, "policies": run.parts.len(),
         });
-        let history = vec![entry(now, None, actor, "emergency-ordered", &facts)];
+        let history = vec![HistoryEntry::plain(now, None, actor, "emergency-ordered", &facts)];
         self.keep(&run, history).await?;
         self.shared.with_emergencies(|runs| runs.insert(run.id.clone(), run));
         self.shared.emergency_ordered();
@@ -190,7 +196,7 @@ impl Engine {
         }
         let taken = EmergencyTaken { id: run.id.clone(), policies: run.parts.len(), joined: true };
         let facts = serde_json::json!({ "emergency": run.id, "policies": run.parts.len() });
-        self.keep(&run, vec![entry(now, None, actor, "emergency-joined", &facts)]).await?;
+        self.keep(&run, vec![HistoryEntry::plain(now, None, actor, "emergency-joined", &facts)]).await?;
         self.shared.with_emergencies(|runs| {
             if let Some(there) = runs.get_mut(&run.id) {
                 for (policy, part) in run.parts {
@@ -299,9 +305,4 @@ pub(super) fn note(id: &str) -> String {
 /// An order as its note.
 pub(super) fn written(run: &Run) -> Result<String, String> {
     serde_json::to_string(run).map_err(|error| format!("an emergency order cannot be written ({error})"))
-}
-
-/// A history entry that is about no single policy.
-pub(super) fn entry(at: Stamp, policy: Option<String>, actor: &str, kind: &str, facts: &serde_json::Value) -> HistoryEntry {
-    HistoryEntry { at, policy, rotation: None, actor: actor.to_owned(), kind: kind.to_owned(), facts: facts.to_string() }
 }

@@ -345,14 +345,8 @@ impl Engine {
         let mut told = cutover_config::difference(&before, &config);
         told.extend(policies::reconcile(&self.shared, &config).await?);
         let now = self.shared.clock.now();
-        let entry = HistoryEntry {
-            at: now,
-            policy: None,
-            rotation: None,
-            actor: String::from("signal:HUP"),
-            kind: String::from("reloaded"),
-            facts: serde_json::json!({ "changes": told }).to_string(),
-        };
+        let facts = serde_json::json!({ "changes": told });
+        let entry = HistoryEntry::plain(now, None, "signal:HUP", "reloaded", &facts);
         let commit = Commit { history: vec![entry], ..Commit::default() };
         self.shared.ledger.commit(commit).await.map_err(|error| error.to_string())?;
         self.shared.reconfigure(Arc::new(config), Workshop::new(catalog), channels);

@@ -255,14 +255,7 @@ impl Engine {
         let commit = Commit {
             policies: vec![shared.policy_write(name, &state)],
             keys: vec![KnownKey { key, ours: true, dead: None, rotation: None, at: now }.row(name, fingerprint.clone())],
-            history: vec![HistoryEntry {
-                at: now,
-                policy: Some(name.to_owned()),
-                rotation: None,
-                actor: actor.to_owned(),
-                kind: String::from("adopted"),
-                facts: facts.to_string(),
-            }],
+            history: vec![HistoryEntry::plain(now, Some(name), actor, "adopted", &facts)],
             ..Commit::default()
         };
         shared.ledger.commit(commit).await.map_err(|error| error.to_string())?;

@@ -100,7 +100,7 @@ pub async fn reconcile(shared: &Shared, config: &Config) -> Result<Vec<String>, 
     for (from, to) in cutover_config::renames(&known, config) {
         told.push(format!("policy {from} is named {to} now: its history and its key move along"));
         commit.forget.push(from.clone());
-        commit.history.push(entry(now, &to, "renamed", &serde_json::json!({ "from": from })));
+        commit.history.push(HistoryEntry::plain(now, Some(&to), "cutover", "renamed", &serde_json::json!({ "from": from })));
         moved.push((from, to));
     }
     if !moved.is_empty() {
@@ -118,7 +118,7 @@ pub async fn reconcile(shared: &Shared, config: &Config) -> Result<Vec<String>, 
         let state = match states.get(name).or(renamed) {
             Some(state) => edited(policy, state, now),
             None => {
-                commit.history.push(entry(now, name, "policy-loaded", &serde_json::json!({})));
+                commit.history.push(HistoryEntry::plain(now, Some(name), "cutover", "policy-loaded", &serde_json::json!({})));
                 fresh(policy, now)
             }
         };
@@ -144,17 +144,6 @@ pub async fn reconcile(shared: &Shared, config: &Config) -> Result<Vec<String>, 
         shared.put_policy_state(&name, state);
     }
     Ok(told)
-}
-
-fn entry(at: Stamp, policy: &str, kind: &str, facts: &serde_json::Value) -> HistoryEntry {
-    HistoryEntry {
-        at,
-        policy: Some(policy.to_owned()),
-        rotation: None,
-        actor: String::from("cutover"),
-        kind: kind.to_owned(),
-        facts: facts.to_string(),
-    }
 }
 
 /// What is to be done about a policy now.
@@ -205,7 +194,7 @@ pub async fn missed(shared: &Shared, policy: &Policy, state: PolicyState, was: O
     let told = alert::overdue(&shared.environment(), &policy.name, was_due, will, now);
     commit.alerts.push(alert_row(&told.message, &policy.notify, &shared.channels(), now));
     let facts = serde_json::json!({ "was_due": rfc3339(was_due), "runs_at": rfc3339(will) });
-    commit.history.push(entry(now, &policy.name, "overdue", &facts));
+    commit.history.push(HistoryEntry::plain(now, Some(&policy.name), "cutover", "overdue", &facts));
     commit.policies.push(shared.policy_write(&policy.name, &state));
     shared.ledger.commit(commit).await.map_err(|error| error.to_string())?;
     shared.put_policy_state(&policy.name, state);
@@ -232,7 +221,7 @@ pub async fn put_off(shared: &Shared, policy: &Policy) -> Result<(), String> {
     state.suspended = Some(Suspension { told: Some(due.0), ..suspension.clone() });
     let commit = Commit {
         alerts: vec![alert_row(&told.message, &policy.notify, &shared.channels(), now)],
-        history: vec![entry(now, &policy.name, "put-off", &facts)],
+        history: vec![HistoryEntry::plain(now, Some(&policy.name), "cutover", "put-off", &facts)],
         policies: vec![shared.policy_write(&policy.name, &state)],
         ..Commit::default()
     };

@@ -2,14 +2,14 @@
 
 use cutover_api::{Span, Stamp};
 use cutover_config::Config;
-use cutover_ledger::Commit;
+use cutover_ledger::{Commit, HistoryEntry};
 use cutover_machine::emergency::Cut;
 use cutover_machine::state::{Phase, Proof};
 use cutover_machine::{Due, Now, Question, due};
 use tracing::{info, warn};
 
 use super::Engine;
-use super::emergency::{KEPT, Part, Run, entry, note, written};
+use super::emergency::{KEPT, Part, Run, note, written};
 use super::snapshot::{Record, Snapshot};
 use super::story::{About, alert_row, found_by, with_matter};
 use crate::alert::report::{KeyReport, KeyStands, PolicyReport, Report, emergency_report};
@@ -197,7 +197,7 @@ impl Engine {
         }
         if over {
             let facts = serde_json::json!({ "emergency": id, "said": report.in_a_line() });
-            commit.history.push(entry(now, None, "cutover", "emergency-over", &facts));
+            commit.history.push(HistoryEntry::plain(now, None, "cutover", "emergency-over", &facts));
         }
         let forgotten = self.forgotten(id, over);
         commit.notes.extend(forgotten.iter().map(|id| (note(id), String::new())));

@@ -100,7 +100,7 @@ impl Engine {
             let state = PolicyState { suspended: Some(suspension), ..before };
             commit.policies.push(shared.policy_write(&policy, &state));
             let facts = json!({ "until": rfc3339(until), "reason": reason });
-            commit.history.push(entry(now, Some(&policy), actor, "suspended", &facts));
+            commit.history.push(HistoryEntry::plain(now, Some(&policy), actor, "suspended", &facts));
             states.push((policy, state));
         }
         shared.ledger.commit(commit).await.map_err(|error| refuse(error.to_string()))?;
@@ -147,7 +147,7 @@ impl Engine {
             let state = PolicyState { suspended: None, ..before };
             commit.policies.push(shared.policy_write(policy, &state));
             let facts = json!({ "was_until": rfc3339(was), "reason": reason });
-            commit.history.push(entry(now, Some(policy), actor, "suspension-lifted", &facts));
+            commit.history.push(HistoryEntry::plain(now, Some(policy), actor, "suspension-lifted", &facts));
             states.push((policy.clone(), state));
         }
         if states.is_empty() {
@@ -172,7 +172,7 @@ impl Engine {
             return Ok(false);
         }
         let facts = json!({ "step_ms": shared.clock_mark().off(shared.clock.as_ref()), "reason": reason });
-        let row = entry(shared.clock.now(), None, actor, "clock-confirmed", &facts);
+        let row = HistoryEntry::plain(shared.clock.now(), None, actor, "clock-confirmed", &facts);
         let commit = Commit { history: vec![row], ..Commit::default() };
         shared.ledger.commit(commit).await.map_err(|error| OrderRefused { reason: error.to_string() })?;
         shared.thaw();
@@ -183,17 +183,6 @@ impl Engine {
     #[must_use]
     pub fn every_policy(&self) -> Vec<String> {
         self.shared.policy_states().into_keys().collect()
-    }
-}
-
-fn entry(at: Stamp, policy: Option<&str>, actor: &str, kind: &str, facts: &serde_json::Value) -> HistoryEntry {
-    HistoryEntry {
-        at,
-        policy: policy.map(ToOwned::to_owned),
-        rotation: None,
-        actor: actor.to_owned(),
-        kind: kind.to_owned(),
-        facts: facts.to_string(),
     }
 }
 

@@ -128,6 +128,21 @@ pub struct HistoryEntry {
     pub facts: String,
 }
 
+impl HistoryEntry {
+    /// An entry that is about no rotation. `facts`: a JSON object.
+    #[must_use]
+    pub fn plain(at: Stamp, policy: Option<&str>, actor: &str, kind: &str, facts: &impl fmt::Display) -> Self {
+        Self {
+            at,
+            policy: policy.map(ToOwned::to_owned),
+            rotation: None,
+            actor: actor.to_owned(),
+            kind: kind.to_owned(),
+            facts: facts.to_string(),
+        }
+    }
+}
+
 /// A history entry as it stands in the chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryRow {

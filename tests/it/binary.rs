@@ -45,7 +45,8 @@ impl Desk {
         std::fs::write(self.path(name), text).expect("written");
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// The program with this desk's configuration.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cutover"));
         command
             .args(arguments)

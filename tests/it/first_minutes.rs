@@ -424,6 +424,39 @@ async fn a_ledger_put_back_from_the_middle_of_a_rotation_stops_and_takes_no_key_
     daemon.stop().await;
 }
 
+/// One cause held many policies, and it is mended: one command goes on with all of them, and only with those.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_selected_is_resumed_at_once() {
+    let desk = Desk::new();
+    let plana = Plana::start(desk.clock.clone()).await;
+    desk.write("app.env", "KEY=x\n");
+    let one = |name: &str, tag: &str| {
+        let text = sync(&format!("cadence = \"1y\"\ntags = [\"{tag}\"]")).replace("policy.sync", &format!("policy.{name}"));
+        text.replace("\"app.env\"", &format!("\"{name}.env\"")).replace("\"Sync\"", &format!("\"{name}\""))
+    };
+    let policies = format!("{}{}{}", one("ads", "shop"), one("feed", "shop"), one("mail", "office"));
+    desk.write("cutover.toml", &listed(&desk, &plana, &policies));
+    let daemon = desk.daemon().await;
+    code(&desk.verb(&["suspend", "--all", "--until", "3d", "--yes"]).await, 0);
+    let resumed = desk.verb(&["resume", "--tag", "shop", "--reason", "mended"]).await;
+    code(&resumed, 0);
+    let said = out(&resumed);
+    assert!(said.contains("ads: not suspended any more") && said.contains("feed: not suspended any more"), "{said}");
+    let left = |status: &Value| {
+        let policies = status["policies"].as_array().cloned().unwrap_or_default();
+        let left = policies.iter().filter(|policy| !policy["suspended"].is_null());
+        left.map(|policy| policy["policy"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(left(&json(&desk.verb(&["status", "--json"]).await)), ["mail"]);
+    code(&desk.verb(&["resume", "--tag", "shop"]).await, 0);
+    let none = desk.verb(&["resume", "--tag", "nobody"]).await;
+    code(&none, 2);
+    let two = desk.verb(&["resume", "ads", "feed", "--rotation", "rot_x"]).await;
+    code(&two, 2);
+    assert_eq!(left(&json(&desk.verb(&["status", "--json"]).await)), ["mail"]);
+    daemon.stop().await;
+}
+
 /// A place where alerts go.
 async fn sink() -> u16 {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");

@@ -3,6 +3,7 @@
 
 mod binary;
 mod by_hand;
+mod canary;
 mod cast;
 mod emergency;
 mod faults;

@@ -123,8 +123,7 @@ fn params(
     missing: &mut Vec<String>,
 ) -> Result<BTreeMap<String, Value>, Failure> {
     let mut params: BTreeMap<String, Value> = args.params.iter().cloned().collect();
-    let text = provider.and_then(|name| catalog.known().get(name).map(|known| (name, &known.text)));
-    let definition = text.and_then(|(name, text)| Catalog::parse_definition(name, text).ok());
+    let definition = provider.and_then(|name| catalog.parsed(name));
     for need in definition.iter().flat_map(|definition| definition.param_needs()).filter(|need| need.required) {
         if params.contains_key(&need.name) {
             continue;

@@ -111,9 +111,8 @@ fn provider(answers: &Answers, credential: &str) -> String {
 
 fn policy(answers: &Answers, catalog: &Catalog) -> String {
     let name = &answers.policy;
-    let known = catalog.known().get(&answers.provider);
-    let definition = known.and_then(|known| Catalog::parse_definition(&answers.provider, &known.text).ok());
-    let facts = definition.as_ref().map(|definition| definition.facts());
+    let definition = catalog.parsed(&answers.provider);
+    let facts = definition.map(|definition| definition.facts());
     let how = facts.map(|facts| lifecycle_in_words(facts.lifecycle)).unwrap_or_default();
     let params: Vec<String> = answers.params.iter().map(|(name, value)| format!("{} = {value}", quoted(name))).collect();
     let params = if params.is_empty() { String::new() } else { format!("params   = {{ {} }}\n", params.join(", ")) };

@@ -66,11 +66,15 @@ fn moved(old: &Config, new: &Config, states: &PolicyStates, now: Stamp) -> Vec<M
     let identities: Vec<_> = old.policies.values().map(|policy| (policy.name.clone(), policy.identity())).collect();
     let renamed = cutover_config::renames(&identities, new);
     let before = |name: &String| renamed.iter().find(|(_, to)| to == name).map_or(name, |(from, _)| from).clone();
-    let date = |config: &Config, name: &str| ahead::next(config, states, name, now);
+    let (was, becomes) = (ahead::next(old, states, now), ahead::next(new, states, now));
     let is_renamed = |name: &&String| renamed.iter().any(|(from, _)| from == *name);
     let gone = old.policies.keys().filter(|name| !new.policies.contains_key(*name) && !is_renamed(name));
     let all = new.policies.keys().map(|name| (name, before(name))).chain(gone.map(|name| (name, name.clone())));
-    let moved = all.map(|(name, before)| Moved { policy: name.clone(), was: date(old, &before), becomes: date(new, name) });
+    let moved = all.map(|(name, before)| Moved {
+        policy: name.clone(),
+        was: was.get(&before).cloned(),
+        becomes: becomes.get(name).cloned(),
+    });
     moved.filter(|moved| moved.was != moved.becomes).collect()
 }
 
