@@ -38,8 +38,11 @@ impl Runner {
         let asks_provider = !matches!(effect, Effect::Hook { .. } | Effect::Write { .. } | Effect::ReadReply);
         if matches!(effect, Effect::Hook { .. }) {
             self.places = None;
-        } else if !self.take_places(asks_provider).await? {
-            return Ok(());
+        } else if !self.has_places(asks_provider) {
+            // Others may have been before it for long: what is due is looked at anew, and has its places already.
+            if !self.take_places(asks_provider).await? || self.due_now() != Due::Call(effect.clone()) {
+                return Ok(());
+            }
         }
         let called = self.call_in_place(effect, asks_provider).await;
         if !self.acts_on_it() {
@@ -48,12 +51,17 @@ impl Runner {
         called
     }
 
-    /// Waits for its places among the calls under way, where it has none. They are waited for before the intent: from its deadline on a
-    /// call must not land any more. `false`: an emergency came instead.
+    fn has_places(&self, asks_provider: bool) -> bool {
+        self.places.as_ref().is_some_and(|places| places.account.is_some() || !asks_provider)
+    }
+
+    fn due_now(&self) -> Due {
+        due(&self.record.machine, &self.snapshot.plan, self.now())
+    }
+
+    /// Waits for its places among the calls under way. They are waited for before the intent: from its deadline on a call must not land
+    /// any more. `false`: an emergency came instead.
     async fn take_places(&mut self, asks_provider: bool) -> Result<bool, Stop> {
-        if self.places.as_ref().is_some_and(|places| places.account.is_some() || !asks_provider) {
-            return Ok(true);
-        }
         self.places = None;
         let account = asks_provider.then(|| Arc::clone(&self.plugins.account.limit));
         let all = Arc::clone(&self.shared.in_flight);
@@ -79,8 +87,7 @@ impl Runner {
     /// rotations of an account stand there than it takes calls at once, and none waits behind others until what it saw is stale: they
     /// would all look in turn and never act. In an emergency the cuts come before the mints, of all who wait.
     fn acts_on_it(&self) -> bool {
-        let next = due(&self.record.machine, &self.snapshot.plan, self.now());
-        matches!(next, Due::Call(Effect::Mint | Effect::Deactivate | Effect::Revoke))
+        matches!(self.due_now(), Due::Call(Effect::Mint | Effect::Deactivate | Effect::Revoke))
     }
 
     async fn call_in_place(&mut self, effect: Effect, asks_provider: bool) -> Result<(), Stop> {
@@ -244,7 +251,7 @@ impl Runner {
     async fn meanwhile<T>(&mut self, job: impl Future<Output = T>) -> Result<Meanwhile<T>, Stop> {
         let mut job = std::pin::pin!(job);
         loop {
-            let alarm = match due(&self.record.machine, &self.snapshot.plan, self.now()) {
+            let alarm = match self.due_now() {
                 Due::Sleep(until) => until,
                 Due::Tell if self.flying() => {
                     self.step(Event::Woke.into()).await?;
