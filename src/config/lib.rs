@@ -7,6 +7,7 @@ mod built;
 mod clear;
 mod difference;
 mod include;
+mod kept;
 mod layers;
 mod load;
 mod policy;
@@ -29,6 +30,7 @@ use cutover_api::{
 use cutover_machine::plan::VerifyKind;
 
 pub use difference::{difference, renames};
+pub use kept::Kept;
 pub use load::{load, parse};
 pub use selector::{NOTHING_SAID, NOTHING_SELECTED, Selector};
 
@@ -235,7 +237,7 @@ pub struct HookTable {
     /// May be run again after an unknown start.
     pub repeatable: bool,
     /// Its table.
-    pub table: Table,
+    pub table: Kept,
 }
 
 /// `[[policy.x.verify]]`.
@@ -252,7 +254,7 @@ pub struct VerifyTable {
     /// The targets it covers, as `store:path`; empty = all.
     pub covers: Vec<String>,
     /// Its table.
-    pub table: Table,
+    pub table: Kept,
 }
 
 impl Policy {

@@ -80,6 +80,7 @@ pub(crate) fn read(
             layers.own.problems().add(place, key.as_str(), wrong, right);
         }
     }
+    targets.sound.shrink_to_fit();
     targets
 }
 

@@ -6,7 +6,7 @@ use cutover_api::{Place, ProviderFacts, Reader, Span, Table};
 use cutover_machine::plan::{Authority, VerifyKind};
 
 use crate::layers::Layers;
-use crate::{Kinds, VerifyTable, built};
+use crate::{Kept, Kinds, VerifyTable, built};
 
 /// How often a witness is asked, and the least for a last use.
 const EVERY: Span = Span::seconds(30);
@@ -31,9 +31,10 @@ pub(crate) fn read(
             every: EVERY,
             hold_for: Span::ZERO,
             covers: Vec::new(),
-            table: Table::empty(),
+            table: Kept::of(&Table::empty()),
         });
     }
+    all.shrink_to_fit();
     all
 }
 
@@ -91,7 +92,7 @@ fn last_used(reader: &Reader<'_>, facts: Option<&ProviderFacts>) -> Span {
 }
 
 fn made(kind: VerifyKind, name: &str, every: Span, hold_for: Span, covers: Vec<String>, reader: &Reader<'_>) -> VerifyTable {
-    let table = built::without(reader.table_itself(), &["every", "for", "covers"]);
+    let table = Kept::of(&built::without(reader.table_itself(), &["every", "for", "covers"]));
     VerifyTable { kind, kind_name: name.to_owned(), every, hold_for, covers, table }
 }
 

@@ -42,7 +42,7 @@ impl Beginning {
                 Vec::new()
             }
         };
-        let _one = shared.policy_lock.lock().await;
+        let _all = shared.lock_policies().await;
         let mut tasks = JoinSet::new();
         for name in names {
             let (task, name) = (self.clone(), name.clone());
@@ -157,7 +157,7 @@ fn living(rows: &[KeyRow], policy: &str, state: Option<&PolicyState>) -> (Vec<Cu
         cuts.push(Cut::new(key, known.ours));
         records.push(known.key);
     }
-    if let Some((current, ours)) = state.and_then(|state| state.current.as_ref().map(|key| (key, state.ours))) {
+    if let Some((current, ours)) = state.and_then(|state| state.current.as_deref().map(|key| (key, state.ours))) {
         let print = current.fingerprint.as_ref().map(|print| print.0.clone()).unwrap_or_default();
         let key = Key { id: current.id.clone(), fingerprint: print, expires_at: current.expires_at };
         match cuts.iter_mut().find(|cut| cut.is(&key)) {

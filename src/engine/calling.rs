@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 use super::effects::{Landed, Performer, again, hook_vars};
 use super::ids;
 use super::learn::Learn;
-use super::run::{Runner, Stop};
+use super::run::{Places, Runner, Stop};
 use super::survey::{Found, Surveyor, Wrong};
 
 /// What became of a piece of work.
@@ -34,29 +34,60 @@ impl<T> Meanwhile<T> {
 impl Runner {
     /// Makes the call that is due: guard, intent, call, outcome.
     pub(super) async fn call(&mut self, effect: Effect) -> Result<(), Stop> {
-        let shared = Arc::clone(&self.shared);
-        // A hook may take minutes and is bounded by the gate: it takes no call's place. Places are waited for before the intent: from
-        // its deadline on a call must not land any more.
-        let hook = matches!(effect, Effect::Hook { .. });
-        let flight = if hook { None } else { Some(self.meanwhile(shared.in_flight.acquire()).await?) };
-        let flight = match flight {
-            Some(Meanwhile::Overruled) => return Ok(()),
-            Some(Meanwhile::Done(Ok(permit))) => Some(permit),
-            Some(Meanwhile::Done(Err(_))) => return Err(Stop::Shutdown),
-            None => None,
-        };
-        let line = Arc::clone(&self.plugins.account);
+        // A hook may take minutes and is bounded by the gate: it takes no call's place.
         let asks_provider = !matches!(effect, Effect::Hook { .. } | Effect::Write { .. } | Effect::ReadReply);
-        let place = if asks_provider { Some(self.meanwhile(line.limit.clone().acquire_owned()).await?) } else { None };
-        let place = match place {
-            Some(Meanwhile::Overruled) => return Ok(()),
-            Some(Meanwhile::Done(Ok(permit))) => Some(permit),
-            Some(Meanwhile::Done(Err(_))) => return Err(Stop::Shutdown),
-            None => None,
+        if matches!(effect, Effect::Hook { .. }) {
+            self.places = None;
+        } else if !self.take_places(asks_provider).await? {
+            return Ok(());
+        }
+        let called = self.call_in_place(effect, asks_provider).await;
+        if !self.acts_on_it() {
+            self.places = None;
+        }
+        called
+    }
+
+    /// Waits for its places among the calls under way, where it has none. They are waited for before the intent: from its deadline on a
+    /// call must not land any more. `false`: an emergency came instead.
+    async fn take_places(&mut self, asks_provider: bool) -> Result<bool, Stop> {
+        if self.places.as_ref().is_some_and(|places| places.account.is_some() || !asks_provider) {
+            return Ok(true);
+        }
+        self.places = None;
+        let account = asks_provider.then(|| Arc::clone(&self.plugins.account.limit));
+        let all = Arc::clone(&self.shared.in_flight);
+        let both = async move {
+            // The account's first: those who wait for a slow account keep nobody else waiting.
+            let account = match account {
+                Some(limit) => Some(limit.acquire_owned().await.ok()?),
+                None => None,
+            };
+            Some(Places { account, _all: all.acquire_owned().await.ok()? })
         };
+        match self.meanwhile(both).await? {
+            Meanwhile::Overruled => Ok(false),
+            Meanwhile::Done(None) => Err(Stop::Shutdown),
+            Meanwhile::Done(places) => {
+                self.places = places;
+                Ok(true)
+            }
+        }
+    }
+
+    /// From a look to the act that stands on it (survey and mint, last look and end of the old key) it keeps its places. So no more
+    /// rotations of an account stand there than it takes calls at once, and none waits behind others until what it saw is stale: they
+    /// would all look in turn and never act. In an emergency the cuts come before the mints, of all who wait.
+    fn acts_on_it(&self) -> bool {
+        let next = due(&self.record.machine, &self.snapshot.plan, self.now());
+        matches!(next, Due::Call(Effect::Mint | Effect::Deactivate | Effect::Revoke))
+    }
+
+    async fn call_in_place(&mut self, effect: Effect, asks_provider: bool) -> Result<(), Stop> {
+        let shared = Arc::clone(&self.shared);
+        let line = Arc::clone(&self.plugins.account);
         let paused = line.paused_until();
         if paused > shared.clock.now() && asks_provider {
-            drop((flight, place));
             return self.wait(paused).await;
         }
         if asks_provider {
@@ -142,7 +173,7 @@ impl Runner {
         let policy = self.policy.clone();
         let job = async move {
             let state = shared.policy_state(&policy);
-            let current = state.as_ref().and_then(|state| state.current.as_ref().map(|key| (key, state.ours)));
+            let current = state.as_ref().and_then(|state| state.current.as_deref().map(|key| (key, state.ours)));
             let channels = shared.channels();
             let surveyor = Surveyor {
                 snapshot: &snapshot,

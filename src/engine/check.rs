@@ -90,7 +90,7 @@ impl Engine {
             Err(detail) => return vec![Finding::wrong(&about, detail, CANNOT_BUILD)],
         };
         let state = self.shared.policy_state(name);
-        let current = state.as_ref().and_then(|state| state.current.as_ref().map(|key| (key, state.ours)));
+        let current = state.as_ref().and_then(|state| state.current.as_deref().map(|key| (key, state.ours)));
         let record = Record::open(0, "check".to_owned(), None, self.shared.clock.now());
         let surveyor = Surveyor {
             snapshot: &snapshot,

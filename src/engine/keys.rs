@@ -230,7 +230,7 @@ impl Known {
                 known.marks.entry(id.clone()).or_insert_with(|| (Standing::Adopted, policy.name.clone()));
             }
             let state = engine.shared.policy_state(&policy.name);
-            known.in_use.extend(state.and_then(|state| state.current).map(|key| (policy.name.clone(), key)));
+            known.in_use.extend(state.and_then(|state| state.current).map(|key| (policy.name.clone(), *key)));
             if let Some(View { record, .. }) = engine.shared.view(&policy.name) {
                 known.nonces.extend(record.nonces.iter().map(|nonce| (nonce.clone(), policy.name.clone())));
             }

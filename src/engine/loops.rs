@@ -6,6 +6,7 @@ use cutover_api::{Clock, Span, Stamp};
 use tokio_cron_scheduler::{Job, JobScheduler};
 use tracing::warn;
 
+use super::orders::Openings;
 use super::policies::{Call, due, missed, put_off};
 use super::{Engine, Shared, sanity};
 use crate::alert::Courier;
@@ -40,7 +41,9 @@ impl Engine {
             if !shared.frozen() {
                 let (calls, at) = due(shared, &config, now);
                 next = at;
-                for (name, call) in calls {
+                let names: Vec<String> = calls.iter().map(|(name, _)| name.clone()).collect();
+                let mut openings = Openings::default();
+                for (place, (name, call)) in calls.into_iter().enumerate() {
                     let Some(policy) = config.policies.get(&name) else { continue };
                     let was = shared.policy_state(&name).and_then(|state| state.due);
                     let result = match call {
@@ -57,7 +60,8 @@ impl Engine {
                         Call::Start => {
                             let actor = String::from("schedule");
                             let opening = super::Opening { actor, reason: None, scheduled: true, emergency: None };
-                            self.open_rotation(&name, opening).await.map(|_| ())
+                            openings.begin(self, place, &name, opening);
+                            Ok(())
                         }
                     };
                     if let Err(detail) = result {
@@ -66,8 +70,13 @@ impl Engine {
                     }
                     shared.turns.turned();
                 }
-                let (_, at) = due(shared, &config, shared.clock.now());
-                next = next.min(at);
+                for (place, opened) in openings.all(|| shared.turns.turned()).await {
+                    if let Err(detail) = opened {
+                        warn!(policy = names[place], detail, "could not be started; tried again within a minute");
+                        next = next.min(now.plus(Span::MINUTE));
+                    }
+                }
+                next = next.min(shared.dates(now).1);
             }
             shared.turns.turned();
             tokio::select! {
@@ -83,11 +92,17 @@ impl Engine {
     pub(super) fn may_start(&self, now: Stamp) -> bool {
         let limit = self.shared.config().daemon.max_starts_per_hour as usize;
         let mut starts = self.starts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        starts.retain(|at| at.plus(Span::HOUR) > now && *at <= now);
+        // In the order of their times, but for a clock that was set back: what it has not reached yet does not count.
+        while starts.front().is_some_and(|at| at.plus(Span::HOUR) <= now) {
+            starts.pop_front();
+        }
+        while starts.back().is_some_and(|at| *at > now) {
+            starts.pop_back();
+        }
         if starts.len() >= limit {
             return false;
         }
-        starts.push(now);
+        starts.push_back(now);
         true
     }
 }

@@ -29,6 +29,7 @@ mod sanity;
 mod shared;
 mod snapshot;
 mod standing;
+mod states;
 mod status;
 mod step;
 mod story;
@@ -41,7 +42,7 @@ mod turns;
 mod values;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -92,7 +93,7 @@ pub struct Engine {
     shared: Arc<Shared>,
     tasks: TaskTracker,
     ended: Arc<Mutex<Option<String>>>,
-    starts: Arc<Mutex<Vec<Stamp>>>,
+    starts: Arc<Mutex<VecDeque<Stamp>>>,
 }
 
 /// Builds the channels of a configuration.
@@ -215,8 +216,12 @@ impl Engine {
     async fn drive(&self, id: String, rev: u64, record: Record, snapshot: Snapshot, restarted: bool) -> Result<(), String> {
         let (sender, inbox) = mpsc::channel::<Ordered>(INBOX);
         let policy = snapshot.policy.clone();
-        let opened = Runner::open(Arc::clone(&self.shared), id.clone(), rev, record, snapshot, inbox).await;
-        let mut runner = opened.map_err(|detail| format!("policy {policy}: rotation {id} cannot go on: {detail}"))?;
+        let opened = Runner::open(Arc::clone(&self.shared), id.clone(), rev, record, snapshot, inbox);
+        let cannot = |detail: String| format!("policy {policy}: rotation {id} cannot go on: {detail}");
+        let mut runner = opened.map_err(cannot)?;
+        if restarted {
+            runner.open_values().await.map_err(cannot)?;
+        }
         if restarted && let Err(Stop::Ledger(detail)) = runner.restarted().await {
             return Err(detail);
         }
@@ -251,11 +256,11 @@ impl Engine {
 
     /// Opens a rotation: row, plan and schedule in one commit.
     async fn open_rotation(&self, name: &str, opening: Opening) -> Result<String, String> {
-        let _one = self.shared.policy_lock.lock().await;
+        let _one = self.shared.lock_policy(name).await;
         self.open_locked(name, opening).await
     }
 
-    /// [`Engine::open_rotation`] for who holds the policies' lock.
+    /// [`Engine::open_rotation`] for who holds the policy's lock.
     async fn open_locked(&self, name: &str, opening: Opening) -> Result<String, String> {
         let shared = &self.shared;
         if self.open_rotation_of(name).is_some() {
@@ -305,9 +310,8 @@ impl Engine {
         shared.ledger.commit(commit).await.map_err(|error| error.to_string())?;
         shared.put_policy_state(name, state);
         shared.gauges.started();
-        let row = shared.ledger.rotation(&id).await.map_err(|error| error.to_string())?;
-        let rev = row.map(|row| row.rev).ok_or("the rotation just written is not there")?;
-        self.drive(id.clone(), rev, record, snapshot, false).await?;
+        // A row that was just inserted has revision 1.
+        self.drive(id.clone(), 1, record, snapshot, false).await?;
         info!(policy = name, rotation = id, actor, "rotation started");
         Ok(id)
     }

@@ -1,15 +1,18 @@
 //! What people order: rotations, and the verbs that decide one under way.
 
+use std::sync::Arc;
+
 use cutover_api::Stamp;
 use cutover_config::Selector;
 use cutover_ledger::{Commit, HistoryEntry};
 use cutover_machine::event::Order;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinHandle;
 
-use super::Engine;
 use super::run::Ordered;
 use super::story::KnownKey;
+use super::{Engine, Opening};
 
 /// One rotation that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +23,48 @@ pub struct Started {
     pub rotation: Option<String>,
     /// Why it was not started.
     pub refused: Option<String>,
+}
+
+/// Rotations that are opened at the same time: their commits share disk barriers.
+pub(super) struct Openings {
+    places: Arc<Semaphore>,
+    tasks: Vec<(usize, JoinHandle<Result<String, String>>)>,
+}
+
+/// Openings at the same time.
+const OPENINGS: usize = 128;
+
+impl Default for Openings {
+    fn default() -> Self {
+        Self { places: Arc::new(Semaphore::new(OPENINGS)), tasks: Vec::new() }
+    }
+}
+
+impl Openings {
+    /// Opens a rotation; `place` tells it from the others.
+    pub(super) fn begin(&mut self, engine: &Engine, place: usize, policy: &str, opening: Opening) {
+        let (engine, places, policy) = (engine.clone(), Arc::clone(&self.places), policy.to_owned());
+        // Nobody may be waiting any more: what was begun is ended all the same.
+        let task = engine.tasks.clone().spawn(async move {
+            let _place = places.acquire_owned().await;
+            engine.open_rotation(&policy, opening).await
+        });
+        self.tasks.push((place, task));
+    }
+
+    /// Waits for all of them; `turned` is told of each.
+    pub(super) async fn all(self, turned: impl Fn()) -> Vec<(usize, Result<String, String>)> {
+        let mut all = Vec::with_capacity(self.tasks.len());
+        for (place, task) in self.tasks {
+            let opened = task.await;
+            all.push((
+                place,
+                opened.unwrap_or_else(|error| Err(format!("its start ended by itself ({error}): look at `status`"))),
+            ));
+            turned();
+        }
+        all
+    }
 }
 
 /// Why an order was not taken. Nothing has changed.
@@ -33,6 +78,7 @@ impl Engine {
     /// Starts a rotation of every selected policy that has none under way.
     pub async fn rotate(&self, selector: &Selector, actor: &str, reason: Option<&str>) -> Vec<Started> {
         let mut started = Vec::new();
+        let mut openings = Openings::default();
         for policy in self.selected(selector) {
             let refused =
                 |rotation: Option<String>, why: String| Started { policy: policy.clone(), rotation, refused: Some(why) };
@@ -50,15 +96,15 @@ impl Engine {
                 started.push(refused(None, "max_starts_per_hour is reached: it can be started later".to_owned()));
                 continue;
             }
-            let opening = super::Opening {
-                actor: actor.to_owned(),
-                reason: reason.map(ToOwned::to_owned),
-                scheduled: false,
-                emergency: None,
-            };
-            match self.open_rotation(&policy, opening).await {
-                Ok(id) => started.push(Started { policy: policy.clone(), rotation: Some(id), refused: None }),
-                Err(detail) => started.push(refused(None, detail)),
+            let opening =
+                Opening { actor: actor.to_owned(), reason: reason.map(ToOwned::to_owned), scheduled: false, emergency: None };
+            openings.begin(self, started.len(), &policy, opening);
+            started.push(Started { policy, rotation: None, refused: None });
+        }
+        for (place, opened) in openings.all(|| {}).await {
+            match opened {
+                Ok(id) => started[place].rotation = Some(id),
+                Err(detail) => started[place].refused = Some(detail),
             }
         }
         started
@@ -202,9 +248,9 @@ impl Engine {
         key.id = id.map(ToOwned::to_owned).or(key.id);
         let facts = serde_json::json!({ "id": key.id, "fingerprint": key.fingerprint, "reason": reason });
         let fingerprint = key.fingerprint.as_ref().map(|print| print.0.clone()).unwrap_or_default();
-        let _one = shared.policy_lock.lock().await;
+        let _one = shared.lock_policy(name).await;
         let mut state = shared.policy_state(name).ok_or_else(|| format!("policy {name} is not loaded"))?;
-        state.current = Some(key.clone());
+        state.current = Some(Box::new(key.clone()));
         state.ours = true;
         let commit = Commit {
             policies: vec![shared.policy_write(name, &state)],

@@ -71,6 +71,8 @@ impl Workshop {
     /// A workshop of this catalogue.
     #[must_use]
     pub fn new(catalog: Catalog) -> Self {
+        // A new configuration also means: look at the system's CAs again.
+        cutover_http_step::Http::forget_system();
         Self { catalog, accounts: Mutex::default(), stores: Mutex::default() }
     }
 
@@ -111,9 +113,12 @@ impl Workshop {
             self.catalog.account(&account.definition_name, &account.definition, reader)
         })?;
         let limit = provider.max_in_flight().unwrap_or(ACCOUNT_LIMIT).max(1);
-        let limit = Arc::new(Semaphore::new(limit));
-        let line = AccountLine { provider, limit, paused_until: AtomicI64::new(0), denied: Mutex::default() };
-        let line = Arc::new(line);
+        let line = Arc::new(AccountLine {
+            provider,
+            limit: Arc::new(Semaphore::new(limit)),
+            paused_until: AtomicI64::new(0),
+            denied: Mutex::default(),
+        });
         accounts.insert(key, Arc::clone(&line));
         Ok(line)
     }

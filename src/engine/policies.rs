@@ -90,7 +90,7 @@ pub fn prospective(states: &BTreeMap<String, PolicyState>, config: &Config, now:
 /// # Errors
 /// The ledger did not take it.
 pub async fn reconcile(shared: &Shared, config: &Config) -> Result<Vec<String>, String> {
-    let _one = shared.policy_lock.lock().await;
+    let _all = shared.lock_policies().await;
     let now = shared.clock.now();
     let states = shared.policy_states();
     let known: Vec<(String, String)> = states.iter().map(|(name, state)| (name.clone(), state.identity.clone())).collect();
@@ -158,39 +158,23 @@ pub enum Call {
 
 /// The policies that are due, and when the next one is.
 pub fn due(shared: &Shared, config: &Config, now: Stamp) -> (Vec<(String, Call)>, Stamp) {
-    let mut calls = Vec::new();
-    let mut next = Stamp::NEVER;
-    let under_way = shared.under_way();
-    shared.with_policy_states(|states| {
-        for (name, state) in states {
-            let Some(at) = state.due else { continue };
-            if at.1 > now {
-                next = next.min(at.1);
-                continue;
-            }
-            let Some(policy) = config.policies.get(name) else { continue };
-            if under_way.contains(name) {
-                continue;
-            }
-            if let Some(suspension) = state.suspension(now) {
-                next = next.min(suspension.until);
-                if suspension.told != Some(at.0) {
-                    calls.push((name.clone(), Call::PutOff));
-                }
-                continue;
-            }
-            let dates = timetable(policy, state);
-            if dates.missed(date(at), timestamp(now)) && state.overdue_told != Some(at.0) {
-                let caught = dates.catch_up(date(at), timestamp(now)).map(pair);
-                calls.push((
-                    name.clone(),
-                    Call::Missed(Box::new(PolicyState { due: caught, overdue_told: Some(at.0), ..state.clone() })),
-                ));
-            } else {
-                calls.push((name.clone(), Call::Start));
-            }
+    let (names, mut next) = shared.dates(now);
+    let mut call = |name: &str| {
+        let policy = config.policies.get(name)?;
+        let state = shared.policy_state(name).filter(|_| !shared.is_under_way(name))?;
+        let at = state.due?;
+        if let Some(suspension) = state.suspension(now) {
+            next = next.min(suspension.until);
+            return (suspension.told != Some(at.0)).then_some(Call::PutOff);
         }
-    });
+        let dates = timetable(policy, &state);
+        if dates.missed(date(at), timestamp(now)) && state.overdue_told != Some(at.0) {
+            let caught = dates.catch_up(date(at), timestamp(now)).map(pair);
+            return Some(Call::Missed(Box::new(PolicyState { due: caught, overdue_told: Some(at.0), ..state.clone() })));
+        }
+        Some(Call::Start)
+    };
+    let calls = names.iter().filter_map(|name| Some((name.to_string(), call(name)?))).collect();
     (calls, next)
 }
 
@@ -199,7 +183,7 @@ pub fn due(shared: &Shared, config: &Config, now: Stamp) -> (Vec<(String, Call)>
 /// # Errors
 /// The ledger did not take it.
 pub async fn missed(shared: &Shared, policy: &Policy, state: PolicyState, was: Option<(Stamp, Stamp)>) -> Result<(), String> {
-    let _one = shared.policy_lock.lock().await;
+    let _one = shared.lock_policy(&policy.name).await;
     // What was decided on may have been started or edited meanwhile.
     let Some(present) = shared.policy_state(&policy.name).filter(|present| present.due == was) else { return Ok(()) };
     let state = PolicyState { due: state.due, overdue_told: state.overdue_told, ..present };
@@ -223,7 +207,7 @@ pub async fn missed(shared: &Shared, policy: &Policy, state: PolicyState, was: O
 /// # Errors
 /// The ledger did not take it.
 pub async fn put_off(shared: &Shared, policy: &Policy) -> Result<(), String> {
-    let _one = shared.policy_lock.lock().await;
+    let _one = shared.lock_policy(&policy.name).await;
     let now = shared.clock.now();
     let Some(mut state) = shared.policy_state(&policy.name) else { return Ok(()) };
     let (Some(due), Some(suspension)) = (state.due, state.suspension(now).cloned()) else { return Ok(()) };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cutover_api::Stamp;
 use cutover_machine::event::Order;
 use cutover_machine::{Due, Event, Fact, Now, due};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tracing::warn;
 
 use super::effects::Landed;
@@ -54,7 +54,11 @@ pub struct Runner {
     pub(super) rev: u64,
     pub(super) record: Arc<Record>,
     pub(super) snapshot: Arc<Snapshot>,
+    /// The plan as the ledger has it; `None` = not known: it is written with the next step.
+    pub(super) kept: Option<Arc<Snapshot>>,
     pub(super) plugins: Arc<Plugins>,
+    /// Its places among the calls under way: for one call, and from a look to the act that stands on it.
+    pub(super) places: Option<Places>,
     pub(super) values: Arc<Values>,
     pub(super) inbox: mpsc::Receiver<Ordered>,
     pub(super) actor: String,
@@ -63,12 +67,20 @@ pub struct Runner {
     pub(super) credential: Option<String>,
 }
 
+/// Places among the calls under way.
+pub(super) struct Places {
+    /// Among those of the account, where it is asked.
+    pub(super) account: Option<OwnedSemaphorePermit>,
+    /// Among all of the daemon's.
+    pub(super) _all: OwnedSemaphorePermit,
+}
+
 impl Runner {
-    /// A runner for a rotation as it stands in the ledger.
+    /// A runner for a rotation as it stands in the ledger; where something of it is sealed, [`Runner::open_values`] comes next.
     ///
     /// # Errors
-    /// The sealed values do not open, or its plugins cannot be built.
-    pub async fn open(
+    /// Its plugins cannot be built.
+    pub fn open(
         shared: Arc<Shared>,
         id: String,
         rev: u64,
@@ -77,25 +89,27 @@ impl Runner {
         inbox: mpsc::Receiver<Ordered>,
     ) -> Result<Self, String> {
         let plugins = shared.workshop().build(&snapshot)?;
-        let mut runner = Self {
+        let snapshot = Arc::new(snapshot);
+        Ok(Self {
             policy: snapshot.policy.clone(),
             actor: record.actor.clone(),
             shared,
             id,
             rev,
             record: Arc::new(record),
-            snapshot: Arc::new(snapshot),
+            kept: Some(Arc::clone(&snapshot)),
+            snapshot,
             plugins: Arc::new(plugins),
+            places: None,
             values: Arc::new(Values::default()),
             inbox,
             parked: None,
             credential: None,
-        };
-        runner.open_values().await?;
-        Ok(runner)
+        })
     }
 
-    pub(super) async fn open_values(&mut self) -> Result<(), String> {
+    /// The parts of a key, beside the key itself, that are sealed by name.
+    pub(super) fn sealed_names(&self) -> Vec<String> {
         let outputs = self.plugins.account.provider.outputs();
         let mut names: Vec<String> = outputs.into_iter().filter(|(_, secret)| *secret).map(|(name, _)| name).collect();
         // Parts of the key in use are sealed by name too, as they stood in the targets.
@@ -103,6 +117,15 @@ impl Runner {
         names.sort();
         names.dedup();
         names.retain(|name| name != "secret");
+        names
+    }
+
+    /// Reads the sealed values.
+    ///
+    /// # Errors
+    /// They do not open.
+    pub(super) async fn open_values(&mut self) -> Result<(), String> {
+        let names = self.sealed_names();
         let values = Values::open(self.shared.ledger.as_ref(), &self.id, &names).await.map_err(|error| error.to_string())?;
         self.values = Arc::new(values);
         Ok(())
@@ -113,6 +136,8 @@ impl Runner {
     /// # Errors
     /// Why it stops.
     pub async fn restarted(&mut self) -> Result<(), Stop> {
+        // What stands in the ledger may be of an older version, or bear an older name.
+        self.kept = None;
         self.step(Event::Restarted.into()).await
     }
 
@@ -156,6 +181,7 @@ impl Runner {
     }
 
     pub(super) async fn wait(&mut self, until: Stamp) -> Result<(), Stop> {
+        self.places = None;
         let shared = Arc::clone(&self.shared);
         tokio::select! {
             () = shared.clock.sleep_until(until) => Ok(()),

@@ -8,7 +8,7 @@ use cutover_api::{Clock, Stamp};
 use cutover_config::Config;
 use cutover_ledger::{Ledger, PolicyWrite};
 use cutover_machine::event::Fact;
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, RwLockWriteGuard, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::EngineClock;
@@ -19,6 +19,7 @@ use super::plugins::Workshop;
 use super::run::Ordered;
 use super::sanity::Mark;
 use super::snapshot::{PolicyState, Record, Snapshot};
+use super::states::{Lock, Locks, Policies};
 use super::times::{stamp, timestamp};
 use super::turns::Turns;
 use crate::alert::Channels;
@@ -44,7 +45,7 @@ pub struct Shared {
     /// The clock.
     pub clock: Arc<dyn EngineClock>,
     /// Calls under way.
-    pub in_flight: Semaphore,
+    pub in_flight: Arc<Semaphore>,
     /// Equal hooks.
     pub gate: Gate,
     /// What monitoring asks for.
@@ -55,14 +56,13 @@ pub struct Shared {
     pub turns: Turns,
     /// The daemon ends.
     pub shutdown: CancellationToken,
-    policies: Mutex<BTreeMap<String, PolicyState>>,
+    policies: Mutex<Policies>,
     known: Mutex<BTreeMap<String, Vec<String>>>,
     views: Mutex<BTreeMap<String, View>>,
     inboxes: Mutex<BTreeMap<String, mpsc::Sender<Ordered>>>,
     names: Mutex<BTreeMap<String, String>>,
     stuck: Mutex<BTreeMap<String, String>>,
-    /// Held while a policy's state is read, changed and written, or a rotation is opened: one at a time.
-    pub policy_lock: tokio::sync::Mutex<()>,
+    locks: Locks,
     mark: Mutex<(Mark, Option<Stamp>)>,
     thaw: AtomicBool,
     confirmed: Notify,
@@ -92,7 +92,7 @@ impl Shared {
         let mark = Mutex::new((Mark::sane(clock.as_ref()), None));
         let started_at = clock.now();
         Self {
-            in_flight: Semaphore::new(config.daemon.max_in_flight.max(1)),
+            in_flight: Arc::new(Semaphore::new(config.daemon.max_in_flight.max(1))),
             config: RwLock::new(config),
             workshop: RwLock::new(Arc::new(workshop)),
             channels: RwLock::new(channels),
@@ -109,7 +109,7 @@ impl Shared {
             inboxes: Mutex::default(),
             names: Mutex::default(),
             stuck: Mutex::default(),
-            policy_lock: tokio::sync::Mutex::default(),
+            locks: Locks::default(),
             mark,
             thaw: AtomicBool::new(false),
             confirmed: Notify::new(),
@@ -283,26 +283,42 @@ impl Shared {
         self.progress.subscribe()
     }
 
+    /// Waits for the lock of a policy: held while its state is read, changed and written, or a rotation of it is opened, one at a time.
+    pub async fn lock_policy(&self, policy: &str) -> Lock<'_> {
+        self.locks.of(policy).await
+    }
+
+    /// Waits for the locks of all policies.
+    pub async fn lock_policies(&self) -> RwLockWriteGuard<'_, ()> {
+        self.locks.of_all().await
+    }
+
     /// A policy's state.
     #[must_use]
     pub fn policy_state(&self, policy: &str) -> Option<PolicyState> {
-        lock(&self.policies).get(policy).cloned()
+        lock(&self.policies).states.get(policy).cloned()
     }
 
     /// Every policy's state.
     #[must_use]
     pub fn policy_states(&self) -> BTreeMap<String, PolicyState> {
-        lock(&self.policies).clone()
+        lock(&self.policies).states.iter().map(|(name, state)| (name.to_string(), state.clone())).collect()
     }
 
     /// Looks at every policy's state without copying it.
-    pub fn with_policy_states<T>(&self, look: impl FnOnce(&BTreeMap<String, PolicyState>) -> T) -> T {
-        look(&lock(&self.policies))
+    pub fn with_policy_states<T>(&self, look: impl FnOnce(&BTreeMap<Arc<str>, PolicyState>) -> T) -> T {
+        look(&lock(&self.policies).states)
+    }
+
+    /// The policies whose date is not after `now`, the eldest date first, and when the next one after it is.
+    #[must_use]
+    pub fn dates(&self, now: Stamp) -> (Vec<Arc<str>>, Stamp) {
+        lock(&self.policies).dates(now)
     }
 
     /// Keeps a policy's state in memory; the ledger has it already.
     pub fn put_policy_state(&self, policy: &str, state: PolicyState) {
-        lock(&self.policies).insert(policy.to_owned(), state);
+        lock(&self.policies).put(policy, state);
     }
 
     /// A policy is known under another name from now on.
@@ -408,5 +424,11 @@ impl Shared {
         let inboxes = lock(&self.inboxes);
         let open = inboxes.iter().filter(|(_, inbox)| !inbox.is_closed()).map(|(policy, _)| policy.clone());
         open.chain(lock(&self.stuck).keys().cloned()).collect()
+    }
+
+    /// Whether a policy has a rotation under way.
+    #[must_use]
+    pub fn is_under_way(&self, policy: &str) -> bool {
+        self.inbox(policy).is_some() || self.stuck_rotation(policy).is_some()
     }
 }

@@ -260,7 +260,7 @@ pub struct PolicyState {
     /// The date that is due next, and when to act.
     pub due: Option<(Stamp, Stamp)>,
     /// The key in use, as far as it is recorded.
-    pub current: Option<KeyRecord>,
+    pub current: Option<Box<KeyRecord>>,
     /// That key is ours.
     pub ours: bool,
     /// The rotation under way or the last one.

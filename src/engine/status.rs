@@ -94,9 +94,11 @@ impl Engine {
     #[must_use]
     pub fn status(&self, selector: &Selector) -> Vec<PolicyStatus> {
         let config = self.shared.config();
-        let states = self.shared.policy_states();
+        let gone: Vec<String> = self.shared.with_policy_states(|states| {
+            states.keys().filter(|name| !config.policies.contains_key(&***name)).map(ToString::to_string).collect()
+        });
         let mut names: Vec<&String> = config.policies.keys().collect();
-        names.extend(states.keys().filter(|name| !config.policies.contains_key(*name) && self.shared.inbox(name).is_some()));
+        names.extend(gone.iter().filter(|name| self.shared.inbox(name).is_some()));
         let wanted = |name: &str| match config.policies.get(name) {
             Some(policy) => selector.is_empty() || selector.selects(policy, &config),
             None => selector.is_empty() || selector.all || selector.policies.iter().any(|one| one == name),
@@ -108,7 +110,7 @@ impl Engine {
         let now = self.shared.clock.now();
         let state = self.shared.policy_state(name);
         let view = self.shared.view(name);
-        let current = state.as_ref().and_then(|state| state.current.as_ref());
+        let current = state.as_ref().and_then(|state| state.current.as_deref());
         let rotated_at = state.as_ref().and_then(|state| state.rotated_at);
         let born = rotated_at.or_else(|| current.and_then(|key| key.created_at));
         let open = view.as_ref().filter(|view| view.record.machine.phase != Phase::Closed);

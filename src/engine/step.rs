@@ -56,17 +56,18 @@ impl Runner {
 
     async fn commit(&mut self, record: Record, facts: Vec<Fact>, seal: Vec<(String, Secret)>, at: Stamp) -> Result<(), Stop> {
         let superseded = facts.iter().any(|fact| matches!(fact, Fact::Superseded { .. }));
-        let sealed = !seal.is_empty() || superseded;
         // A policy's state is read, changed and written by one at a time.
         let shared = Arc::clone(&self.shared);
         let _one = if facts.iter().any(|fact| matches!(fact, Fact::Cutover | Fact::Closed { .. })) {
-            Some(shared.policy_lock.lock().await)
+            Some(shared.lock_policy(&self.policy).await)
         } else {
             None
         };
         let state = self.policy_after(&record, &facts, at);
+        let mut told = false;
         loop {
             let commit = self.transaction(&record, &facts, &seal, state.as_ref(), at).map_err(Stop::Ledger)?;
+            told |= !commit.alerts.is_empty();
             match self.shared.ledger.commit(commit).await {
                 Ok(()) => break,
                 Err(CommitError::Full(detail)) => {
@@ -80,6 +81,7 @@ impl Runner {
             }
         }
         self.rev += 1;
+        self.kept = Some(Arc::clone(&self.snapshot));
         let phase = record.machine.phase;
         for fact in &facts {
             info!(policy = self.policy, rotation = self.id, phase = phase.label(), fact = super::story::label(fact), "step");
@@ -90,14 +92,18 @@ impl Runner {
         }
         self.shared.learned(&self.policy, &facts);
         self.shared.gauges.count(&facts);
-        if sealed {
+        if superseded {
             self.open_values().await.map_err(Stop::Ledger)?;
+        } else if !seal.is_empty() {
+            self.values = Arc::new(self.values.with(seal, &self.sealed_names()));
         }
         if phase == Phase::Closed {
             self.values = Arc::new(Values::default());
         }
         self.publish();
-        self.shared.alerts_waiting();
+        if told {
+            self.shared.alerts_waiting();
+        }
         Ok(())
     }
 
@@ -142,7 +148,7 @@ impl Runner {
                 policy: self.policy.clone(),
                 expected: Some(self.rev),
                 state: serde_json::to_string(record).map_err(|error| error.to_string())?,
-                plan: Some(serde_json::to_string(self.snapshot.as_ref()).map_err(|error| error.to_string())?),
+                plan: self.plan_to_write()?,
                 phase: phase.label().to_owned(),
                 closed: phase == Phase::Closed,
             }),
@@ -159,6 +165,14 @@ impl Runner {
         })
     }
 
+    /// The plan, where it is not the one that the ledger has.
+    fn plan_to_write(&self) -> Result<Option<String>, String> {
+        if self.kept.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, &self.snapshot)) {
+            return Ok(None);
+        }
+        serde_json::to_string(self.snapshot.as_ref()).map(Some).map_err(|error| error.to_string())
+    }
+
     /// What the policy's own state becomes with this step; `None` = as it was.
     fn policy_after(&self, record: &Record, facts: &[Fact], at: Stamp) -> Option<PolicyState> {
         let mut state = self.shared.policy_state(&self.policy)?;
@@ -169,10 +183,10 @@ impl Runner {
                 Fact::Closed { .. } => {
                     if let Some(new) = &record.machine.new {
                         let key = record.new_key();
-                        state.current = Some(cutover_api::KeyRecord {
+                        state.current = Some(Box::new(cutover_api::KeyRecord {
                             fingerprint: Some(cutover_api::Fingerprint(new.fingerprint.clone())),
                             ..key.clone()
-                        });
+                        }));
                         state.ours = if record.machine.swapped { before.ours } else { true };
                     }
                 }

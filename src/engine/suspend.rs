@@ -90,7 +90,7 @@ impl Engine {
         let shared = &self.shared;
         let now = shared.clock.now();
         check_until(until, now).map_err(refuse)?;
-        let _one = shared.policy_lock.lock().await;
+        let _all = shared.lock_policies().await;
         let mut commit = Commit::default();
         let mut states = Vec::new();
         for policy in self.selected(selector) {
@@ -137,7 +137,7 @@ impl Engine {
     /// The ledger did not take it; nothing has changed.
     pub async fn lift(&self, policies: &[String], actor: &str, reason: Option<&str>) -> Result<Vec<String>, OrderRefused> {
         let shared = &self.shared;
-        let _one = shared.policy_lock.lock().await;
+        let _all = shared.lock_policies().await;
         let now = shared.clock.now();
         let mut commit = Commit::default();
         let mut states = Vec::new();

@@ -19,6 +19,11 @@ pub struct KeyValues {
 }
 
 impl KeyValues {
+    fn duplicate(&self) -> Self {
+        let outputs = self.outputs.iter().map(|(name, value)| (name.clone(), value.duplicate()));
+        Self { secret: self.secret.as_ref().map(Secret::duplicate), outputs: outputs.collect() }
+    }
+
     /// Opens what is sealed for a key under `slot` (`made`, `first`).
     async fn open(ledger: &dyn Ledger, rotation: &str, slot: &str, names: &[String]) -> Result<Self, CommitError> {
         let mut outputs = BTreeMap::new();
@@ -47,6 +52,28 @@ pub struct Values {
 }
 
 impl Values {
+    /// These values and what has just been sealed beside them: what [`Values::open`] would read back.
+    #[must_use]
+    pub fn with(&self, sealed: Vec<(String, Secret)>, secret_outputs: &[String]) -> Self {
+        let mut values = Self { first: self.first.duplicate(), made: self.made.duplicate() };
+        for (slot, value) in sealed {
+            let (slot, name) = slot.split_once('.').map_or((slot.as_str(), None), |(slot, name)| (slot, Some(name)));
+            let key = match slot {
+                "first" => &mut values.first,
+                "made" => &mut values.made,
+                _ => continue,
+            };
+            match name {
+                None => key.secret = Some(value),
+                Some(name) if secret_outputs.iter().any(|known| known == name) => {
+                    key.outputs.insert(name.to_owned(), value);
+                }
+                Some(_) => {}
+            }
+        }
+        values
+    }
+
     /// Opens everything that is sealed for a rotation.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Spans that follow the calendar: `1y`, `6mo`, `90d`, `12h`.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use jiff::{Span, civil::Date};
 
@@ -130,6 +131,13 @@ impl CalendarSpan {
     /// The fewest days that the months of this span ever cover: tried from every month and month end of the years around a leap
     /// year and around a century that has none.
     fn shortest_days(&self) -> i64 {
+        // A hundred thousand policies name the same few spans.
+        static KNOWN: [OnceLock<i64>; 61] = [const { OnceLock::new() }; 61];
+        let known = usize::try_from(self.months).ok().and_then(|months| KNOWN.get(months));
+        known.map_or_else(|| self.tried_days(), |known| *known.get_or_init(|| self.tried_days()))
+    }
+
+    fn tried_days(&self) -> i64 {
         let month = Self { months: 1, days: 0, seconds: 0 };
         let mut fewest = i64::from(self.months) * 31;
         for year in [2024, 2096] {

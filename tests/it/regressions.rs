@@ -1,9 +1,17 @@
 //! Bugs that were found by reading, each named after what went wrong.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use axum::Router;
+use axum::extract::Request;
+use cutover::engine::EngineClock;
+use cutover_api::{Clock, Span, Stamp};
 use cutover_config::Selector;
-use cutover_fake::{Bondi, Calling, Consumer, keys_in_file};
+use cutover_fake::{Bondi, Calling, Consumer, FakeClock, Plana, keys_in_file};
+use cutover_machine::emergency::EmergencyOrder;
 
 use crate::House;
 use crate::seeds::bondi_policy;
@@ -83,5 +91,116 @@ async fn a_renamed_policy_keeps_its_open_rotation() {
     assert_eq!(bondi.mints(), 1);
     consumer.stop().await;
     assert_eq!(consumer.refused(), 0);
+    house.stop().await;
+}
+
+/// How long a call takes at the slow account.
+const SLOW: Span = Span::seconds(20);
+/// Its policies: one survey of each takes longer than a survey holds.
+const CROWD: usize = 8;
+
+/// A clock that moves with the calls to a slow account, and with nothing else.
+struct Called {
+    time: FakeClock,
+    origin: Stamp,
+}
+
+impl Clock for Called {
+    fn now(&self) -> Stamp {
+        self.time.now()
+    }
+}
+
+#[async_trait]
+impl EngineClock for Called {
+    async fn sleep_until(&self, until: Stamp) {
+        self.time.reached(until).await;
+    }
+
+    fn boot(&self) -> Span {
+        self.now().since(self.origin)
+    }
+}
+
+/// PLANA, slow: each call takes its time by the clock before it is handed on.
+async fn slow(plana: &Plana, clock: Arc<Called>) -> String {
+    let (to, client) = (plana.base_url(), reqwest::Client::new());
+    let app = Router::new().fallback(async move |request: Request| {
+        clock.time.advance(SLOW);
+        let (head, body) = request.into_parts();
+        let body = axum::body::to_bytes(body, 1 << 20).await.expect("a body");
+        let answer = client.request(head.method, format!("{to}{}", head.uri)).headers(head.headers).body(body).send().await;
+        let answer = answer.expect("an answer");
+        (answer.status(), answer.headers().clone(), answer.bytes().await.expect("a body"))
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    format!("http://127.0.0.1:{port}")
+}
+
+/// A house with a crowd of policies on one account that takes one slow call at a time.
+async fn crowd() -> (House, Plana, Arc<Called>) {
+    let mut house = House::new(2).await;
+    let origin = house.clock.now();
+    let clock = Arc::new(Called { time: FakeClock::new(origin), origin });
+    let plana = Plana::start(clock.clone()).await;
+    house.write("session", plana.session().expose());
+    let url = slow(&plana, clock.clone()).await;
+    let dir = house.dir.path().display().to_string();
+    let mut config =
+        format!("[provider.plana]\nbase_url = \"{url}\"\nmax_in_flight = 1\ncredential = {{ file = \"{dir}/session\" }}\n");
+    for n in 0..CROWD {
+        let (id, old) = plana.seed(&format!("app {n} (2025)"), "dashboard:read");
+        house.write(&format!("app{n}.env"), &format!("PLANA_KEY={}\n", old.expose()));
+        config += &format!(
+            "[policy.p{n}]\nprovider = \"plana\"\ncadence = \"1y\"\nquiet = \"2m\"\nparams = {{ base_name = \"app {n}\" }}\nadopt = {{ id = \"{id}\" }}\n\
+             [[policy.p{n}.target]]\nstore = \"env\"\npath = \"app{n}.env\"\nfields = {{ PLANA_KEY = \"{{{{ new.secret }}}}\" }}\n\
+             [[policy.p{n}.verify]]\nkind = \"command\"\nrun = [\"/usr/bin/true\"]\nevery = \"30s\"\n"
+        );
+    }
+    house.try_start(&config, Path::new("/nonexistent/definitions"), clock.clone()).await.expect("started");
+    (house, plana, clock)
+}
+
+/// Many rotations of one slow account all surveyed before the first of them minted; then each survey was stale when its turn came to mint,
+/// and all surveyed again, for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_at_a_slow_account_mints() {
+    let (mut house, plana, _) = crowd().await;
+    let everything = Selector { all: true, ..Selector::default() };
+    let started = house.engine().rotate(&everything, "test", None).await;
+    assert!(started.iter().all(|one| one.refused.is_none()), "{started:?}");
+    house.until("p0", |_| plana.mints() == CROWD as u64).await;
+    house.stop().await;
+}
+
+/// The same in an emergency, where the cuts come between survey and mint.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_in_an_emergency_mints() {
+    let (mut house, plana, _) = crowd().await;
+    let everything = Selector { all: true, ..Selector::default() };
+    house.engine().emergency(&everything, EmergencyOrder::CutFirst, "test", None).await.expect("taken");
+    house.until("p0", |_| plana.mints() == CROWD as u64).await;
+    house.stop().await;
+}
+
+/// The same at the other end: all looked once more before the first of them ended its old key, and then each look was too old.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_at_a_slow_account_ends_its_old_keys() {
+    let (mut house, plana, clock) = crowd().await;
+    let everything = Selector { all: true, ..Selector::default() };
+    house.engine().rotate(&everything, "test", None).await;
+    // What is waited for by plan passes too, while nobody calls.
+    let passing = tokio::spawn(async move {
+        let mut pace = tokio::time::interval(Duration::from_millis(20));
+        let mut before = clock.now();
+        loop {
+            pace.tick().await;
+            before = if clock.now() == before { clock.time.advance(Span::SECOND) } else { clock.now() };
+        }
+    });
+    house.until("p0", |_| plana.revokes() == CROWD as u64).await;
+    passing.abort();
     house.stop().await;
 }

@@ -349,10 +349,10 @@ fn plugins_are_built_again_from_what_is_kept() {
     }
     for policy in config.policies.values() {
         for hook in &policy.redeploy {
-            assert!(kinds.hook(&hook.kind, &Reader::new(&hook.table, "redeploy", &problems)).is_some());
+            assert!(kinds.hook(&hook.kind, &Reader::new(&hook.table.table(), "redeploy", &problems)).is_some());
         }
         for verify in policy.verify.iter().filter(|verify| !["confirm", "last-used"].contains(&verify.kind_name.as_str())) {
-            assert!(kinds.witness(&verify.kind_name, &Reader::new(&verify.table, "verify", &problems)).is_some());
+            assert!(kinds.witness(&verify.kind_name, &Reader::new(&verify.table.table(), "verify", &problems)).is_some());
         }
     }
     assert_eq!(problems.take(), []);
