@@ -77,6 +77,7 @@ impl Work<'_> {
         self.next.mint.to_read = false;
         self.next.mint.accepted = false;
         self.next.mint.lost = false;
+        self.next.mint.clock_runs = false;
         self.next.mint.surveyed_at = Stamp(0);
         self.next.mint.superseded += 1;
         self.next.phase = Phase::Mint;

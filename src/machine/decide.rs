@@ -7,10 +7,10 @@ use alloc::vec::Vec;
 
 use crate::backoff::next_try;
 use crate::doubt::{Look, look};
-use crate::due::{DAILY, Due, Now, due, grace_counts, question, stands_still, waiting};
+use crate::due::{DAILY, Due, Now, Question, due, grace_counts, question, stands_still, waiting, waits_until};
 use crate::emergency::LONGEST_WAIT;
 use crate::event::{Class, Effect, Event, Fact, Illegal, Refused, Step};
-use crate::plan::{Authority, Lifecycle, Plan};
+use crate::plan::{Authority, Lifecycle, Plan, VerifyKind};
 use crate::state::{Call, Doubt, End, FORMAT, Grace, Held, Leg, MintIntent, Phase, Proof, Rotation, Why};
 use crate::time::{Span, Stamp};
 
@@ -162,7 +162,10 @@ impl<'a> Work<'a> {
             && let Some((question, due)) = waiting(&self.next, self.plan, asked)
             && due <= at
         {
-            self.next.asked_at = Some(at);
+            match question {
+                Question::NoEvidence => self.next.unproven_told_at = Some(at),
+                _ => self.next.asked_at = Some(at),
+            }
             self.tell(Fact::Waiting { question });
         }
         if matches!(self.next.call, Call::Ready { .. }) && !stands_still(&self.next, self.plan) {
@@ -205,10 +208,10 @@ impl<'a> Work<'a> {
     }
 
     /// The new key is in hand, read, and accepted where that can be asked.
-    const fn ready_to_stage(&self) -> bool {
+    fn ready_to_stage(&self) -> bool {
         let mint = &self.next.mint;
         let in_hand = self.next.new.is_some() && !mint.received && !mint.to_read;
-        in_hand && (mint.accepted || !self.plan.provider.verbs.probe)
+        in_hand && waits_until(&self.next.call, self.now.at).is_none() && (mint.accepted || !self.plan.provider.verbs.probe)
     }
 
     /// Acts on what the looks allow now; does nothing while a look is still to be made.
@@ -252,7 +255,12 @@ impl<'a> Work<'a> {
         self.next.mint.to_read = false;
         self.next.mint.lost |= lost;
         self.next.mint.surveyed_at = Stamp(0);
-        if !self.next.mint.lost {
+        self.grace_back();
+    }
+
+    /// No key was made that has started the old one's end: its grace is not counted any more.
+    pub(crate) fn grace_back(&mut self) {
+        if !self.next.mint.lost && !self.next.mint.clock_runs {
             self.next.grace = None;
         }
     }
@@ -270,14 +278,21 @@ impl<'a> Work<'a> {
         };
         if let Some(leg) = &mut self.next.leg {
             // What was seen before the stop is asked again before anything is done on it.
-            for verify in &mut leg.verifies {
+            for (verify, plan) in leg.verifies.iter_mut().zip(&self.plan.verifies) {
                 verify.next = self.now.at;
+                // Polls are not committed: whether the run was broken since the last commit is not known.
+                if matches!(plan.kind, VerifyKind::Consumer | VerifyKind::Command) {
+                    (verify.since, verify.holds) = (None, false);
+                }
             }
             leg.use_next = self.now.at;
         }
         match flying {
             Some((Effect::Mint, deadline)) => self.doubt(String::from("the process ended during the call"), deadline),
-            Some((Effect::Replay, _)) => self.next.phase = Phase::Doubt,
+            Some((Effect::Replay, deadline)) => {
+                self.next.phase = Phase::Doubt;
+                self.replay_may_land(deadline);
+            }
             Some((Effect::ProbeNew, deadline)) => self.next.mint.probed_at = Some(deadline),
             Some((Effect::Hook { hook, .. }, _)) => self.hook_unknown(hook, "the process ended during the hook"),
             _ => {}

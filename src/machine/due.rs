@@ -90,7 +90,7 @@ pub fn due(rotation: &Rotation, plan: &Plan, now: Now) -> Due {
     }
     let not_before = match &rotation.call {
         Call::Flying { .. } => return Due::Sleep(alarm),
-        Call::Ready { not_before, .. } => *not_before,
+        Call::Ready { .. } => waits_until(&rotation.call, now.at).unwrap_or(now.at),
     };
     // Cutting off waits for nothing else.
     let alarm = match cut_due(rotation, plan, now.at) {
@@ -136,14 +136,20 @@ pub(crate) enum Next {
 /// What waits for a person without being held, and when that is to be told: at once, then daily. After the cutover no grace alarm goes
 /// off any more, so evidence that stays away is told too.
 pub(crate) fn waiting(rotation: &Rotation, plan: &Plan, asked: Option<Question>) -> Option<(Question, Stamp)> {
-    let again = rotation.asked_at.map(|at| at.plus(DAILY));
     if let Some(question) = asked.filter(|question| *question != Question::Held) {
-        return Some((question, again.unwrap_or(Stamp(0))));
+        return Some((question, rotation.asked_at.map_or(Stamp(0), |at| at.plus(DAILY))));
     }
-    let after =
-        matches!(rotation.phase, Phase::Settle | Phase::Retire) && rotation.held.is_none() && rotation.emergency.is_none();
-    let leg =
-        rotation.leg.as_ref().filter(|_| after && !rotation.clock_ends_old(plan) && rotation.retire.revoked_at.is_none())?;
+    let again = rotation.unproven_told_at.map(|at| at.plus(DAILY));
+    // Before it, where there is no grace (a first key) or its end was told, none does either.
+    let silent = rotation.phase == Phase::Observe
+        && !rotation.grace.as_ref().is_some_and(|grace| !grace.ended_told && grace_counts(rotation));
+    let after = (silent || matches!(rotation.phase, Phase::Settle | Phase::Retire))
+        && rotation.held.is_none()
+        && rotation.emergency.is_none();
+    let leg = rotation.leg.as_ref().filter(|_| {
+        let waited_for = rotation.phase != Phase::Retire || !rotation.clock_ends_old(plan);
+        after && waited_for && rotation.retire.revoked_at.is_none()
+    })?;
     let deployed_at = leg.deployed_at.filter(|_| !(leg.evidence(plan) && quiet_or_unseen(rotation, leg, plan)))?;
     let first = deployed_at.plus(plan.quiet).plus(DAILY);
     Some((Question::NoEvidence, again.map_or(first, |again| again.max(first))))
@@ -226,14 +232,15 @@ fn mint(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
         manual::ask(rotation, now)
     } else if rotation.new.is_none() {
         // A new intent after a refusal is a mint like the first; after a doubt the old key's time runs, and nothing waits.
-        if now.window > now.at && !mint.lost && !rotation.old_dead() {
+        if now.window > now.at && !mint.lost && !mint.clock_runs && !rotation.old_dead() {
             return Next::At(now.window);
         }
         if now.at.since(mint.surveyed_at) > SURVEY_HOLDS { Next::Call(Effect::Survey) } else { Next::Call(Effect::Mint) }
     } else if plan.provider.verbs.probe && !mint.accepted {
         Next::Call(Effect::ProbeNew)
     } else {
-        Next::Tell
+        // Accepted as far as anybody can tell, and not to be written before its birth would be seen.
+        waits_until(&rotation.call, now.at).map_or(Next::Tell, Next::At)
     }
 }
 
@@ -286,6 +293,19 @@ pub(crate) fn deploy_early(rotation: &Rotation, leg: &Leg, now: Stamp) -> bool {
         && rotation.grace.as_ref().is_some_and(|grace| now >= grace.at(75))
 }
 
+/// Until when the next try waits, if it does.
+pub(crate) fn waits_until(call: &Call, now: Stamp) -> Option<Stamp> {
+    match call {
+        Call::Ready { not_before, .. } if *not_before > now && !is_too_far(*not_before, now, Span::HOUR) => Some(*not_before),
+        _ => None,
+    }
+}
+
+/// Further away than it can have been put: the clock has been set back since. What is waited for is done now.
+fn is_too_far(at: Stamp, now: Stamp, longest: Span) -> bool {
+    at.since(now) > longest.max(Span::HOUR)
+}
+
 /// The next poll, and what it asks for.
 fn watch(rotation: &Rotation, leg: &Leg, plan: &Plan, now: Stamp) -> Next {
     let mut verifies = Vec::new();
@@ -296,7 +316,7 @@ fn watch(rotation: &Rotation, leg: &Leg, plan: &Plan, now: Stamp) -> Next {
         match plan.kind {
             VerifyKind::Confirm => asks |= !state.holds && !leg.follows,
             VerifyKind::LastUsed if state.holds => {}
-            _ if state.next <= now => {
+            _ if state.next <= now || is_too_far(state.next, now, plan.every) => {
                 uses |= plan.kind == VerifyKind::LastUsed;
                 verifies.push(place);
             }
@@ -304,7 +324,7 @@ fn watch(rotation: &Rotation, leg: &Leg, plan: &Plan, now: Stamp) -> Next {
         }
     }
     if rotation.use_exposed(plan) {
-        if leg.use_next <= now {
+        if leg.use_next <= now || is_too_far(leg.use_next, now, Span::HOUR) {
             uses = true;
         } else {
             next = next.min(leg.use_next);
@@ -314,7 +334,7 @@ fn watch(rotation: &Rotation, leg: &Leg, plan: &Plan, now: Stamp) -> Next {
         return Next::Call(Effect::Watch { verifies, uses });
     }
     // Nothing to ask (a lone `confirm`): the targets are still looked at, for drift.
-    if leg.use_next <= now {
+    if leg.use_next <= now || is_too_far(leg.use_next, now, Span::HOUR) {
         return Next::Call(Effect::Watch { verifies, uses });
     }
     next = next.min(leg.use_next);
@@ -344,7 +364,7 @@ fn retire(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
         return Next::Tell;
     }
     if let Some(revoked_at) = retire.revoked_at {
-        return after_revoke(plan, revoked_at, now.at);
+        return after_revoke(plan, revoked_at, now);
     }
     if rotation.clock_ends_old(plan) {
         return await_expiry(rotation, plan, now);
@@ -385,20 +405,22 @@ pub(crate) fn quiet_or_unseen(rotation: &Rotation, leg: &Leg, plan: &Plan) -> bo
     if !rotation.use_exposed(plan) {
         return true;
     }
-    if leg.use_visible { leg.quiet(plan) } else { leg.use_answered }
+    // Told no more: only a person knows; where the provider's clock ends the old key nobody needs to.
+    let said = leg.use_gone && (rotation.retire.confirmed || rotation.clock_ends_old(plan));
+    if leg.use_visible { leg.quiet(plan) || said } else { leg.use_answered }
 }
 
 /// Only a person can say that the old key may go: nothing shows its use and nothing could be undone, or the evidence was a person's.
 fn wants_person(rotation: &Rotation, leg: &Leg, plan: &Plan) -> bool {
     let seen = rotation.use_exposed(plan) && leg.use_visible;
     let by_word = plan.verifies.iter().any(|v| v.kind == VerifyKind::Confirm);
-    by_word || plan.ended_by_hand() || (!seen && !plan.provider.verbs.deactivate)
+    by_word || leg.use_gone || plan.ended_by_hand() || (!seen && !plan.provider.verbs.deactivate)
 }
 
 fn asks_person(rotation: &Rotation, leg: &Leg, plan: &Plan) -> bool {
     !rotation.retire.confirmed
         && leg.evidence(plan)
-        && quiet_or_unseen(rotation, leg, plan)
+        && (leg.use_gone || quiet_or_unseen(rotation, leg, plan))
         && wants_person(rotation, leg, plan)
 }
 
@@ -439,10 +461,14 @@ pub fn expiry_by_our_clock(rotation: &Rotation) -> Stamp {
     }
 }
 
-fn after_revoke(plan: &Plan, revoked_at: Stamp, now: Stamp) -> Next {
+fn after_revoke(plan: &Plan, revoked_at: Stamp, now: Now) -> Next {
     if plan.provider.verbs.probe && plan.provider.declares.negative_probe {
         return Next::Call(Effect::ProbeOld);
     }
     let settled = revoked_at.plus(plan.provider.declares.settle);
-    if now < settled { Next::At(settled) } else { Next::Tell }
+    match now {
+        Now { frozen: true, at, .. } => Next::At(at.plus(Span::MINUTE)),
+        Now { at, .. } if at < settled => Next::At(settled),
+        _ => Next::Tell,
+    }
 }

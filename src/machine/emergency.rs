@@ -167,7 +167,9 @@ impl Rotation {
     pub fn cut_needs_person(&self, plan: &Plan) -> bool {
         let mut cut = self.emergency.iter().flat_map(|emergency| &emergency.cut);
         cut.any(|cut| {
-            let by_clock = cut.key.expires_at.is_some() || self.clock_ends_old(plan);
+            // The clock that the mint started is the old key's: of another one without a known end nobody can say when it dies.
+            let old = self.old.as_ref().is_some_and(|old| cut.is(old));
+            let by_clock = cut.key.expires_at.is_some() || (old && self.clock_ends_old(plan));
             !cut.settled() && !cut.is_left() && ((!cut.can_be_ended(plan) && !by_clock) || cut.tries >= crate::decide::TRIES)
         })
     }
@@ -203,7 +205,7 @@ pub(crate) fn cut_due(rotation: &Rotation, plan: &Plan, now: Stamp) -> CutDue {
         }
         let effect = match cut.ended_at {
             None if may && cut.can_be_ended(plan) => Effect::Cut(place),
-            Some(_) if probes(cut, plan) => Effect::ProbeCut(place),
+            Some(_) if probes(cut, plan) && may_present(rotation, plan) => Effect::ProbeCut(place),
             _ => continue,
         };
         if cut.not_before <= now {
@@ -224,6 +226,11 @@ fn may_cut(rotation: &Rotation, emergency: &Emergency, plan: &Plan) -> bool {
             rotation.phase == Phase::Retire && rotation.leg.as_ref().is_some_and(|leg| leg.evidence(plan))
         }
     }
+}
+
+/// While a mint is in doubt whose provider ends the new key when an old one is presented, none is.
+fn may_present(rotation: &Rotation, plan: &Plan) -> bool {
+    rotation.phase != Phase::Doubt || plan.provider.declares.re_rotate != crate::plan::ReRotate::Destroys
 }
 
 pub(crate) const fn probes(cut: &Cut, plan: &Plan) -> bool {

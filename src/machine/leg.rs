@@ -68,6 +68,9 @@ pub struct Leg {
     pub quiet_seen_to: Option<Stamp>,
     /// The provider told something definite about the old key's use at the last look.
     pub use_visible: bool,
+    /// What it told before it does not tell any more: only a person can say that the old key is not used.
+    #[serde(default)]
+    pub use_gone: bool,
     /// The provider answered at least one look at the uses in this leg.
     pub use_answered: bool,
     /// The next look at the last uses.
@@ -94,6 +97,7 @@ impl Leg {
             quiet_from: Stamp(0),
             quiet_seen_to: None,
             use_visible: false,
+            use_gone: false,
             use_answered: false,
             use_next: Stamp(0),
             confirmed: false,

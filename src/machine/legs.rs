@@ -202,6 +202,9 @@ impl Work<'_> {
         {
             return Err(self.illegal("nothing is being watched"));
         }
+        if self.now.frozen {
+            self.distrust_spans();
+        }
         if watched.skew.is_some() {
             self.next.retire.provider_skew = watched.skew;
         }
@@ -210,6 +213,15 @@ impl Work<'_> {
         }
         self.set_back(&watched.targets);
         let Some(mut leg) = self.next.leg.take() else { return Err(self.illegal("no leg is under way")) };
+        let stepped = leg.quiet_from == Stamp::NEVER && !self.now.frozen;
+        if leg.deployed_at.is_some_and(|at| at > self.now.at || stepped) {
+            // The clock has stepped: spans are counted anew from now on.
+            self.next.leg = Some(leg);
+            self.deployed();
+            let at = self.now.at;
+            self.next.retire.deactivated_at = self.next.retire.deactivated_at.map(|_| at);
+            return Ok(());
+        }
         let deployed_at = match leg.deployed_at {
             Some(at) if watched.began >= at => at,
             _ => {
@@ -217,6 +229,15 @@ impl Work<'_> {
                 return Ok(());
             }
         };
+        if self.now.frozen {
+            // Asked again, and not counted before the clock is sane or confirmed.
+            for state in &mut leg.verifies {
+                state.next = watched.began.plus(Span::MINUTE);
+            }
+            leg.use_next = watched.began.plus(Span::MINUTE);
+            self.next.leg = Some(leg);
+            return Ok(());
+        }
         self.see_verifies(&mut leg, watched, deployed_at);
         let interval = self.look_interval();
         let asked = leg.use_next <= watched.began && self.next.use_exposed(self.plan);
@@ -234,6 +255,18 @@ impl Work<'_> {
             self.leg_moves();
         }
         Ok(())
+    }
+
+    /// The clock has stepped: no span that is counted across the step is one. Everything is seen anew from the first poll by a clock that is
+    /// believed.
+    fn distrust_spans(&mut self) {
+        if let Some(leg) = &mut self.next.leg {
+            leg.quiet_from = Stamp::NEVER;
+            leg.quiet_seen_to = None;
+        }
+        let at = self.now.at;
+        self.next.retire.provider_skew = None;
+        self.next.retire.deactivated_at = self.next.retire.deactivated_at.map(|_| at);
     }
 
     /// How often the last uses and the targets are looked at.
@@ -258,6 +291,8 @@ impl Work<'_> {
                     _ if state.holds => continue,
                     Some(Uses { new: Use::At(at, _), .. }) if *at > after => Sight::Holds,
                     Some(_) => Sight::Not,
+                    // A look at the targets alone says nothing of uses, and puts off no question about them.
+                    None if state.next > watched.began => continue,
                     None => Sight::Unanswered,
                 },
                 _ => match watched.verifies.iter().find(|(seen, _)| *seen == place) {
@@ -281,6 +316,7 @@ impl Work<'_> {
             // What was told before and is not told now is a look that was not answered.
             Use::Unknown if leg.use_visible => {
                 leg.quiet_seen_to = None;
+                leg.use_gone = true;
                 return;
             }
             Use::Unknown => return,
@@ -288,6 +324,7 @@ impl Work<'_> {
             Use::At(at, _) => leg.quiet_from = leg.quiet_from.max(*at),
         }
         leg.use_visible = true;
+        leg.use_gone = false;
         leg.quiet_seen_to = Some(began);
         if leg.quiet(self.plan) {
             if !was_quiet {
@@ -372,7 +409,7 @@ impl Work<'_> {
         let at = self.now.at;
         if let Some(leg) = &mut self.next.leg {
             leg.deployed_at = Some(at);
-            leg.quiet_from = at;
+            leg.quiet_from = if self.now.frozen { Stamp::NEVER } else { at };
             leg.use_next = at;
             for verify in &mut leg.verifies {
                 *verify = VerifyState { next: at, ..VerifyState::default() };

@@ -8,6 +8,9 @@ use crate::event::{Answer, Effect, Fact, Illegal};
 use crate::state::{Call, End, Phase, Proof, Why};
 use crate::time::Span;
 
+/// Between two looks at a key that should be dead by now.
+const PATIENCE: Span = Span::seconds(30);
+
 impl Work<'_> {
     /// The new key alone stands in the targets and is in use: what is left is the old key.
     pub(crate) fn enter_retire(&mut self) {
@@ -40,7 +43,7 @@ impl Work<'_> {
         } else if let Some(revoked_at) = self.next.retire.revoked_at {
             if !probes && self.plan.ended_by_hand() {
                 self.old_is_dead(Proof::Said);
-            } else if !probes && self.now.at >= revoked_at.plus(self.plan.provider.declares.settle) {
+            } else if !probes && !self.now.frozen && self.now.at >= revoked_at.plus(self.plan.provider.declares.settle) {
                 self.old_is_dead(Proof::Revoked);
             }
         } else if self.next.clock_ends_old(self.plan)
@@ -149,7 +152,10 @@ impl Work<'_> {
                     self.next.failures = tries;
                     self.hold(Why::OldStillAccepted);
                 } else {
-                    let wait = settled.since(self.now.at).min(Span::seconds(30)).max(Span::seconds(1));
+                    let wait = match settled.since(self.now.at) {
+                        Span::ZERO => PATIENCE,
+                        left => left.min(PATIENCE).max(Span::seconds(1)),
+                    };
                     self.next.call = Call::Ready { tries: 0, not_before: self.now.at.plus(wait), after_unknown: false };
                 }
             }
