@@ -66,8 +66,10 @@ impl Work<'_> {
     fn supersede(&mut self) {
         let Some(staged) = self.next.new.take() else { return };
         let roles = core::mem::take(&mut self.next.swapped);
+        // Where `abandon` had swapped the roles it is the key from before, which need not be ours to end.
+        let known = self.next.emergency.iter().flat_map(|emergency| &emergency.cut).find(|cut| cut.is(&staged));
+        self.next.old_is_ours = !roles || known.is_some_and(|cut| cut.ours);
         self.next.old = Some(staged);
-        self.next.old_is_ours = true;
         self.next.old_is_sealed = true;
         self.next.leg = None;
         self.next.grace = None;

@@ -405,8 +405,9 @@ pub(crate) fn quiet_or_unseen(rotation: &Rotation, leg: &Leg, plan: &Plan) -> bo
     if !rotation.use_exposed(plan) {
         return true;
     }
-    // Told no more: only a person knows; where the provider's clock ends the old key nobody needs to.
-    let said = leg.use_gone && (rotation.retire.confirmed || rotation.clock_ends_old(plan));
+    // Told no more: only a person knows, who is asked in retire; where the provider's clock ends the old key nobody needs to.
+    let asked = rotation.retire.confirmed || rotation.phase == Phase::Settle;
+    let said = leg.use_gone && (asked || rotation.clock_ends_old(plan));
     if leg.use_visible { leg.quiet(plan) || said } else { leg.use_answered }
 }
 

@@ -157,8 +157,9 @@ impl Rotation {
     /// Every key of the cut set is dead, or has been said to be, or is none that cutover may or can name.
     #[must_use]
     pub fn cut_is_over(&self, plan: &Plan) -> bool {
-        let by_clock = self.clock_ends_old(plan) && self.old.is_some() && !self.old_dead();
         let cut = self.emergency.iter().flat_map(|emergency| &emergency.cut);
+        let said = |old: &Key| cut.clone().any(|cut| cut.is(old) && cut.settled());
+        let by_clock = self.clock_ends_old(plan) && !self.old_dead() && self.old.as_ref().is_some_and(|old| !said(old));
         !by_clock && cut.into_iter().all(|cut| cut.settled() || cut.is_left())
     }
 

@@ -179,20 +179,25 @@ impl Work<'_> {
                 *written = false;
             }
         }
-        let layout = leg.layout;
+        self.leg_again();
+        self.tell(Fact::SetBack { targets: back });
+    }
+
+    /// What stands in the targets was not this leg's for a while: whoever has read it since must read again. Written, deployed and observed
+    /// like a first leg, window or not: what a person said before counts no more.
+    pub(crate) fn leg_again(&mut self) {
+        let Some(leg) = &self.next.leg else { return };
         self.next.legs += 1;
-        let fresh = Leg { written: leg.written.clone(), ..Leg::new(layout, self.next.legs, self.plan) };
-        self.next.leg = Some(fresh);
+        self.next.leg =
+            Some(Leg { written: leg.written.clone(), touched: leg.touched, ..Leg::new(leg.layout, self.next.legs, self.plan) });
         if self.next.retire.deactivated_at.is_some() && self.next.retire.revoked_at.is_none() {
             self.next.retire.reactivate = self.plan.provider.verbs.activate;
         }
-        // Written, deployed and observed like a first leg, window or not: what a person said before counts no more.
         self.next.retire.confirmed = false;
         self.next.cutover_at = None;
         self.next.phase = Phase::Stage;
         self.next.call = Call::FRESH;
         self.next.failures = 0;
-        self.tell(Fact::SetBack { targets: back });
     }
 
     pub(crate) fn watched(&mut self, watched: &Watched) -> Result<(), Illegal> {
@@ -209,17 +214,15 @@ impl Work<'_> {
             self.next.retire.provider_skew = watched.skew;
         }
         if self.drifted(&watched.targets) {
+            self.break_runs(watched);
             return Ok(());
         }
         self.set_back(&watched.targets);
         let Some(mut leg) = self.next.leg.take() else { return Err(self.illegal("no leg is under way")) };
         let stepped = leg.quiet_from == Stamp::NEVER && !self.now.frozen;
         if leg.deployed_at.is_some_and(|at| at > self.now.at || stepped) {
-            // The clock has stepped: spans are counted anew from now on.
             self.next.leg = Some(leg);
-            self.deployed();
-            let at = self.now.at;
-            self.next.retire.deactivated_at = self.next.retire.deactivated_at.map(|_| at);
+            self.count_anew();
             return Ok(());
         }
         let deployed_at = match leg.deployed_at {
@@ -255,6 +258,30 @@ impl Work<'_> {
             self.leg_moves();
         }
         Ok(())
+    }
+
+    /// The clock has stepped and is believed again: spans are counted from now on. A person's word stays.
+    fn count_anew(&mut self) {
+        let at = self.now.at;
+        if let Some(leg) = &mut self.next.leg {
+            (leg.deployed_at, leg.quiet_from, leg.quiet_seen_to, leg.use_next) = (Some(at), at, None, at);
+            for (state, verify) in leg.verifies.iter_mut().zip(&self.plan.verifies) {
+                if verify.kind != VerifyKind::Confirm {
+                    *state = VerifyState { next: at, ..VerifyState::default() };
+                }
+            }
+        }
+        self.next.retire.deactivated_at = self.next.retire.deactivated_at.map(|_| at);
+    }
+
+    /// What was seen beside a drift counts against the evidence all the same.
+    fn break_runs(&mut self, watched: &Watched) {
+        let Some(leg) = &mut self.next.leg else { return };
+        for (place, _) in watched.verifies.iter().filter(|(_, sight)| *sight != Sight::Holds) {
+            if let Some(state) = leg.verifies.get_mut(*place as usize) {
+                (state.since, state.holds) = (None, false);
+            }
+        }
     }
 
     /// The clock has stepped: no span that is counted across the step is one. Everything is seen anew from the first poll by a clock that is

@@ -102,7 +102,10 @@ impl Work<'_> {
     fn mint_refused(&mut self, refused: &Refused) {
         self.tell(Fact::MintRefused { detail: refused.detail.clone() });
         self.cut_at_once();
-        self.grace_back();
+        // That there is one already may mean that one was made: its clock is counted until a look says otherwise.
+        if refused.class != Class::Exists {
+            self.grace_back();
+        }
         self.next.mint.surveyed_at = Stamp(0);
         match refused.class {
             // What the survey can see by itself (a credential, a line that is down) is left to the survey.

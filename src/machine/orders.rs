@@ -98,6 +98,9 @@ impl Work<'_> {
                 self.next.phase = Phase::Doubt;
                 self.settle_doubt();
             }
+            Why::Drift { .. } if self.next.leg.as_ref().is_some_and(|leg| leg.hooks_done > 0 || leg.deployed_at.is_some()) => {
+                self.leg_again()
+            }
             Why::MintRefused(_) => self.next.mint.surveyed_at = Stamp(0),
             _ => self.ask_anew(),
         }

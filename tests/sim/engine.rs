@@ -173,6 +173,12 @@ impl Sim {
         }
     }
 
+    /// Nothing is left to do.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.record.rotation.phase == Phase::Closed
+    }
+
     /// A line of the story.
     pub fn tell(&mut self, line: impl FnOnce(&Self) -> String) {
         if self.story.is_some() {
@@ -231,6 +237,7 @@ impl Sim {
             && before.held.is_none()
             && before.asked_at.is_none()
             && before.emergency.is_none()
+            && !self.oracle.excuses.restored
             && self.confirmed_step == 0
         {
             let still = format!("{:?} {:?} {:?}", before.phase, before.held, before.call);
@@ -315,6 +322,8 @@ impl Sim {
         if self.frozen() && self.all_fired() && self.turns > self.stepped_at + 3 {
             self.tell(|_| String::from("a person sets the clock right"));
             self.world.step = self.confirmed_step;
+            self.world.pass(self.world.now.plus(Span::MINUTE));
+            return Ok(true);
         }
         let longest = if self.all_fired() { Span::DAY.times(3) } else { Span::hours(2) };
         let until = until.min(wall.plus(longest)).max(wall.plus(Span(1)));

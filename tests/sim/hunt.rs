@@ -52,6 +52,14 @@ pub const fn seed_of(base: u64, place: u64) -> u64 {
     Dice::of(base.wrapping_add(place.wrapping_mul(0x0001_0000_0001))).next()
 }
 
+/// A kind with one rotation only, for a search through all its moments.
+#[must_use]
+pub fn single(parts: Parts) -> Kind {
+    let mut kind = parts.kind();
+    kind.truth.rotations = 1;
+    kind
+}
+
 /// What an exhaustive search runs at every boundary.
 fn possible(effect: Option<&Effect>, targets: usize, bold: bool) -> Vec<Upset> {
     let mut all = Vec::new();
@@ -141,6 +149,14 @@ fn one_target(kind: &mut Kind) -> bool {
     kind.plan.targets.truncate(1);
     kind.truth.apps.retain(|app| app.target == 0);
     true
+}
+
+/// The story of a seed that breaks nothing.
+#[must_use]
+pub fn lived(seed: u64) -> String {
+    let (kind, script) = drawn(seed);
+    let (sim, _) = run(&kind, &script, true);
+    format!("seed {seed}, {}, {script:?}: nothing broken\n{}", kind.name, sim.story.unwrap_or_default().join("\n"))
 }
 
 /// What was found, shrunk, with its story in words.

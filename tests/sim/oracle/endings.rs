@@ -79,19 +79,20 @@ impl Oracle {
     /// The provider's clock has ended a key in use: a person is awake since its first threshold.
     fn ran_out(&self, key: usize, down: &[usize], record: &Record) -> Turned {
         let at_once = record.rotation.mint.intent.as_ref().is_some_and(|intent| intent.grace <= Span::minutes(15));
-        let warned = self.alarms.warned || self.emergency.is_some() || at_once;
+        // A key that a person made and could not hand in is that person's to watch.
+        let unknown = by_hand(record) && record.rotation.new.is_none();
+        let warned = self.alarms.warned || self.emergency.is_some() || at_once || unknown;
         let excused = self.excuses.was_down || self.excuses.stepped || self.excuses.restored || self.excuses.wrong_word;
         let apps = down.iter().all(|_| warned || excused || record.rotation.cutover_at.is_some());
         must(apps, "I10 alarm before expiry", || format!("k{key} ran out, {down:?} had no other and nobody was told"))
     }
 
     /// An application called with nothing that is accepted: not through what we wrote.
-    pub(super) fn refused(&self, app: usize, world: &World, record: &Record) -> Turned {
+    pub(super) fn refused(&self, app: usize, with: &[(Value, Option<Cause>)], world: &World, record: &Record) -> Turned {
         let app = &world.apps[app];
-        let foreign = app.holds.iter().any(|value| *value >= FOREIGN);
-        let ended = app.holds.iter().filter_map(|value| world.keys.get(*value)?.ended);
+        let foreign = with.iter().any(|(value, _)| *value >= FOREIGN);
         // An end has been judged when it came. What is left: a key that was never accepted, or not yet.
-        let judged = ended.count() > 0 || app.holds.iter().any(|value| world.keys.get(*value).is_some_and(|key| key.off));
+        let judged = with.iter().any(|(_, cause)| cause.is_some());
         let excused = judged
             || foreign
             || self.excuses.meddled.is_some()
@@ -103,7 +104,7 @@ impl Oracle {
             || matches!(app.kind.reads, Reads::Forgotten(_));
         let dead = record.first.is_some_and(|first| !world.accepts(first));
         must(excused || dead, "I1 what is written is accepted", || {
-            let keys: Vec<_> = app.holds.iter().map(|value| (value, world.keys.get(*value))).collect();
+            let keys: Vec<_> = with.iter().map(|(value, _)| (value, world.keys.get(*value))).collect();
             format!("{:?} runs with {keys:?}", app.kind)
         })
     }

@@ -316,7 +316,7 @@ impl Oracle {
     pub fn heard(&mut self, happening: &Happening, world: &World, record: &Record) -> Turned {
         match happening {
             Happening::Ended { key, cause, takes_down } => self.ended(*key, *cause, takes_down, world, record),
-            Happening::Refused { app } => self.refused(*app, world, record),
+            Happening::Refused { app, with } => self.refused(*app, with, world, record),
             Happening::Written { target } => self.written(*target, world, record),
             Happening::Deployed => Ok(()),
         }

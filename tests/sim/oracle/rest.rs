@@ -20,13 +20,19 @@ pub fn at_rest(sim: &Sim) -> Turned {
 /// It waits for a person: at least one order takes it on.
 fn held(sim: &Sim) -> Turned {
     let rotation = &sim.record.rotation;
+    if sim.confirmed_step != 0 {
+        // A person has said that a wrong clock is right: it waits by that clock.
+        return Ok(());
+    }
     // An emergency's report stands open until everything is accounted for.
     let asks = rotation.held.is_some() || rotation.asked_at.is_some() || rotation.emergency.is_some();
     let state = || format!("{:?} {:?}", rotation.phase, rotation.held);
-    must(asks || sim.confirmed_step != 0, "I13 every rotation ends or is held", state)?;
+    must(asks, "I13 every rotation ends or is held", state)?;
     let orders = [Order::Resume, Order::MintAgain, Order::Abandon, Order::Confirm, Order::ConfirmRetire, Order::AdoptOld];
     let taken = |order: &Order| decide(Event::Ordered(order.clone()), rotation, &sim.record.plan, sim.now()).is_ok();
-    let manual = super::sending::by_hand(&sim.record);
+    let cut = Order::Emergency(cutover_machine::emergency::EmergencyOrder::CutFirst, Vec::new());
+    let urgent = rotation.emergency.is_some() && taken(&cut);
+    let manual = urgent || super::sending::by_hand(&sim.record);
     must(manual || orders.iter().any(taken), "M21 a hold has a way out", state)
 }
 
@@ -75,7 +81,7 @@ fn orphans(sim: &Sim, new: Option<Value>) -> Turned {
     }
     let left = |key: &Value| {
         let ours = matches!(sim.world.keys[*key].maker, Maker::Us(1..));
-        ours && sim.world.lives(*key) && Some(*key) != new && Some(*key) != sim.record.first
+        ours && sim.world.lives(*key) && Some(*key) != new && Some(*key) != sim.record.first && Some(*key) != sim.policy.current
     };
     let left: Vec<Value> = (0..sim.world.keys.len()).filter(left).collect();
     must(left.is_empty(), "I6 no orphan is left", || format!("{left:?} live and nobody uses them"))

@@ -93,6 +93,8 @@ pub enum Happening {
     Refused {
         /// Which.
         app: usize,
+        /// What it ran with: each key with its end, as far as it was one.
+        with: Vec<(Value, Option<Cause>)>,
     },
     /// A target was written by us and holds something else now.
     Written {
@@ -263,7 +265,10 @@ impl World {
                 }
                 None if !self.apps[place].down && !self.apps[place].holds.is_empty() => {
                     self.apps[place].down = true;
-                    self.happened.push(Happening::Refused { app: place });
+                    let ended = |value: &Value| self.keys.get(*value).and_then(|key| key.ended).map(|(_, cause)| cause);
+                    let off = |value: &Value| self.keys.get(*value).filter(|key| key.off).map(|_| Cause::SwitchedOff);
+                    let with = self.apps[place].holds.iter().map(|value| (*value, ended(value).or(off(value)))).collect();
+                    self.happened.push(Happening::Refused { app: place, with });
                 }
                 None => {}
             }
