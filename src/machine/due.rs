@@ -8,6 +8,7 @@ use crate::doubt::{Look, look};
 use crate::emergency::{CutDue, cut_due};
 use crate::event::Effect;
 use crate::manual;
+use crate::mutants::{Mutant, on};
 use crate::plan::{Lifecycle, Plan, VerifyKind};
 use crate::state::{Call, Leg, Phase, Rotation, Why};
 use crate::time::{Span, Stamp};
@@ -101,7 +102,7 @@ pub fn due(rotation: &Rotation, plan: &Plan, now: Now) -> Due {
     let (question, until) = match next(rotation, plan, now) {
         Next::Tell => return Due::Tell,
         Next::Call(effect) => {
-            let until = if now.frozen && (effect.ends_a_key() || effect == Effect::Mint || effect == Effect::Survey) {
+            let until = if now.frozen && !on(Mutant::FrozenIgnored) && (effect.ends_a_key() || effect == Effect::Mint || effect == Effect::Survey) {
                 now.at.plus(Span::MINUTE)
             } else {
                 not_before
@@ -165,9 +166,10 @@ pub(crate) fn question(rotation: &Rotation, plan: &Plan, now: Now) -> Option<Que
 
 /// The next time at which the passing of time alone must be told.
 pub(crate) fn alarm(rotation: &Rotation, plan: &Plan) -> Stamp {
-    let mut alarm = rotation.held.as_ref().map_or(Stamp::NEVER, |held| held.told_at.plus(DAILY));
+    let mut alarm = rotation.held.as_ref().filter(|_| !on(Mutant::NeverToldAgain)).map_or(Stamp::NEVER, |held| held.told_at.plus(DAILY));
     if let Some(grace) = &rotation.grace
         && grace_counts(rotation)
+        && !on(Mutant::ThresholdsSleptOver)
     {
         let open = plan.thresholds.iter().filter(|percent| !grace.told.contains(percent));
         for percent in open {
@@ -197,7 +199,7 @@ fn next(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
         };
     }
     match rotation.phase {
-        Phase::Preflight if now.window > now.at => Next::At(now.window),
+        Phase::Preflight if now.window > now.at && !on(Mutant::WindowIgnored) => Next::At(now.window),
         Phase::Preflight => Next::Call(Effect::Survey),
         Phase::Mint => mint(rotation, plan, now),
         Phase::Doubt => match look(rotation, plan, now.at) {
@@ -232,7 +234,7 @@ fn mint(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
         manual::ask(rotation, now)
     } else if rotation.new.is_none() {
         // A new intent after a refusal is a mint like the first; after a doubt the old key's time runs, and nothing waits.
-        if now.window > now.at && !mint.lost && !mint.clock_runs && !rotation.old_dead() {
+        if now.window > now.at && !mint.lost && !mint.clock_runs && !rotation.old_dead() && !on(Mutant::WindowIgnored) {
             return Next::At(now.window);
         }
         if now.at.since(mint.surveyed_at) > SURVEY_HOLDS { Next::Call(Effect::Survey) } else { Next::Call(Effect::Mint) }
@@ -250,7 +252,7 @@ fn doubt_held(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
     let declares = &plan.provider.declares;
     let can_see = plan.provider.verbs.probe
         && declares.negative_probe
-        && declares.re_rotate != crate::plan::ReRotate::Destroys
+        && (declares.re_rotate != crate::plan::ReRotate::Destroys || on(Mutant::OldPresentedInDoubt))
         && plan.provider_ends_old()
         && rotation.old.is_some()
         && rotation.mint.intents < 2;
@@ -268,7 +270,8 @@ fn leg_next(rotation: &Rotation, leg: &Leg, plan: &Plan, now: Now) -> Next {
         return watch(rotation, leg, plan, now.at);
     }
     let missing: Vec<usize> = (0..leg.written.len()).filter(|i| !leg.written[*i]).collect();
-    if missing.is_empty() || deploy_early(rotation, leg, now.at) {
+    let eager = on(Mutant::HooksBeforeWrites) && missing.len() < leg.written.len();
+    if missing.is_empty() || eager || deploy_early(rotation, leg, now.at) {
         return match u32::try_from(plan.hooks.len()) {
             Ok(hooks) if leg.hooks_done < hooks => {
                 Next::Call(Effect::Hook { hook: leg.hooks_done, layout: leg.layout, leg: leg.number })
@@ -386,7 +389,7 @@ fn retire(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
     }
     if let Some(deactivated_at) = retire.deactivated_at {
         let soaked = deactivated_at.plus(plan.soak);
-        if now.at < soaked && !retire.unused {
+        if now.at < soaked && !retire.unused && !on(Mutant::SoakSkipped) {
             return Next::At(soaked.min(polled.unwrap_or(Stamp::NEVER)));
         }
     }
@@ -395,6 +398,9 @@ fn retire(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
 
 /// Evidence, and quiet where it can be seen; otherwise a way back (deactivate and soak) or a person's word.
 fn ready_to_end(rotation: &Rotation, leg: &Leg, plan: &Plan) -> bool {
+    if on(Mutant::RevokedByTimer) && rotation.grace.as_ref().is_none_or(|grace| !grace.told.is_empty() || grace.ended_told) {
+        return true;
+    }
     leg.evidence(plan)
         && quiet_or_unseen(rotation, leg, plan)
         && (!wants_person(rotation, leg, plan) || rotation.retire.confirmed)
@@ -402,7 +408,7 @@ fn ready_to_end(rotation: &Rotation, leg: &Leg, plan: &Plan) -> bool {
 
 /// The old key is quiet, or its use cannot be seen and the provider has said so.
 pub(crate) fn quiet_or_unseen(rotation: &Rotation, leg: &Leg, plan: &Plan) -> bool {
-    if !rotation.use_exposed(plan) {
+    if on(Mutant::QuietIgnored) || !rotation.use_exposed(plan) {
         return true;
     }
     // Told no more: only a person knows, who is asked in retire; where the provider's clock ends the old key nobody needs to.
@@ -415,6 +421,9 @@ pub(crate) fn quiet_or_unseen(rotation: &Rotation, leg: &Leg, plan: &Plan) -> bo
 fn wants_person(rotation: &Rotation, leg: &Leg, plan: &Plan) -> bool {
     let seen = rotation.use_exposed(plan) && leg.use_visible;
     let by_word = plan.verifies.iter().any(|v| v.kind == VerifyKind::Confirm);
+    if on(Mutant::WordNotAsked) {
+        return false;
+    }
     by_word || leg.use_gone || plan.ended_by_hand() || (!seen && !plan.provider.verbs.deactivate)
 }
 
@@ -463,7 +472,7 @@ pub fn expiry_by_our_clock(rotation: &Rotation) -> Stamp {
 }
 
 fn after_revoke(plan: &Plan, revoked_at: Stamp, now: Now) -> Next {
-    if plan.provider.verbs.probe && plan.provider.declares.negative_probe {
+    if plan.provider.verbs.probe && (plan.provider.declares.negative_probe || on(Mutant::DeadKeyPresented)) {
         return Next::Call(Effect::ProbeOld);
     }
     let settled = revoked_at.plus(plan.provider.declares.settle);

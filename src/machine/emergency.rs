@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::due::EXPIRY_MARGIN;
 use crate::event::Effect;
+use crate::mutants::{Mutant, on};
 use crate::plan::{Authority, Plan};
 use crate::state::{Key, Phase, Proof, Rotation};
 use crate::time::{Span, Stamp};
@@ -222,7 +223,8 @@ fn may_cut(rotation: &Rotation, emergency: &Emergency, plan: &Plan) -> bool {
     let mint = &rotation.mint;
     let in_hand = rotation.new.is_some() && !mint.received && !mint.to_read;
     match emergency.order {
-        EmergencyOrder::CutFirst => in_hand || (emergency.at_once && plan.provider.declares.authority == Authority::Separate),
+        EmergencyOrder::CutFirst => on(Mutant::CutTooEarly) || in_hand || (emergency.at_once && plan.provider.declares.authority == Authority::Separate),
+        EmergencyOrder::DeployFirst if on(Mutant::DeployFirstCutsEarly) => in_hand,
         EmergencyOrder::DeployFirst => {
             rotation.phase == Phase::Retire && rotation.leg.as_ref().is_some_and(|leg| leg.evidence(plan))
         }

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::mutants::{Mutant, on};
 use crate::plan::{Plan, VerifyKind};
 use crate::time::Stamp;
 
@@ -113,6 +114,12 @@ impl Leg {
     /// Every verify holds. A `confirm` in a settled leg that follows another is answered by `confirm --retire` instead.
     #[must_use]
     pub fn evidence(&self, plan: &Plan) -> bool {
+        if (on(Mutant::SettledUnproven) && self.follows && self.deployed_at.is_some())
+            || (on(Mutant::QuietForEvidence) && self.quiet(plan))
+            || (on(Mutant::ConfirmReplacesEvidence) && self.confirmed)
+        {
+            return true;
+        }
         self.deployed_at.is_some()
             && plan
                 .verifies
@@ -127,7 +134,8 @@ impl Leg {
         let Some(last_used) = plan.provider.declares.last_used else { return false };
         let Some(seen_to) = self.quiet_seen_to else { return false };
         self.deployed_at.is_some()
-            && seen_to >= self.quiet_from.plus(plan.quiet).plus(last_used.lag).plus(last_used.granularity)
+            && (seen_to >= self.quiet_from.plus(plan.quiet).plus(last_used.lag).plus(last_used.granularity)
+                || (on(Mutant::LagIgnored) && seen_to >= self.quiet_from.plus(plan.quiet)))
     }
 }
 

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::decide::{TRIES, Work};
 use crate::due::{deploy_early, quiet_or_unseen, stands_still};
 use crate::event::{Answer, Class, Effect, Fact, Holding, Illegal, Sight, Use, Uses, Watched};
+use crate::mutants::{Mutant, on};
 use crate::plan::{VerifyKind, VerifyPlan};
 use crate::state::{Call, Layout, Leg, Phase, VerifyState, Why};
 use crate::time::{Span, Stamp};
@@ -20,6 +21,10 @@ impl Work<'_> {
         }
         self.landed()?;
         let before = self.next.failures;
+        let answer = match answer {
+            Answer::Unknown(_) if on(Mutant::WriteUnchecked) => Answer::Done(()),
+            answer => answer,
+        };
         match answer {
             Answer::Done(()) => {
                 self.next.failures = 0;
@@ -57,6 +62,10 @@ impl Work<'_> {
             return Err(self.illegal("another hook is under way"));
         }
         self.landed()?;
+        let answer = match answer {
+            Answer::Unknown(_) if on(Mutant::HookUnchecked) => Answer::Done(()),
+            answer => answer,
+        };
         match answer {
             Answer::Done(()) => {
                 self.recovered();
@@ -156,7 +165,7 @@ impl Work<'_> {
         let counts = |place: u32| self.next.emergency.is_none() || written(place);
         let foreign = |(place, holding): &(u32, &Holding)| holding.readable && !holding.known && counts(*place);
         let foreign: Vec<u32> = (0_u32..).zip(holdings).filter(foreign).map(|(place, _)| place).collect();
-        if foreign.is_empty() {
+        if foreign.is_empty() || on(Mutant::DriftIgnored) {
             return false;
         }
         self.hold(Why::Drift { targets: foreign });
@@ -171,7 +180,7 @@ impl Work<'_> {
             .filter(|(_, (holding, written))| **written && holding.readable && !holding.holds(leg.layout))
             .map(|(i, _)| i)
             .collect();
-        if back.is_empty() {
+        if back.is_empty() || on(Mutant::SetBackIgnored) {
             return;
         }
         for target in &back {
@@ -207,7 +216,7 @@ impl Work<'_> {
         {
             return Err(self.illegal("nothing is being watched"));
         }
-        if self.now.frozen {
+        if self.now.frozen && !on(Mutant::SpansTrusted) {
             self.distrust_spans();
         }
         if watched.skew.is_some() {
@@ -232,7 +241,7 @@ impl Work<'_> {
                 return Ok(());
             }
         };
-        if self.now.frozen {
+        if self.now.frozen && !on(Mutant::SpansTrusted) {
             // Asked again, and not counted before the clock is sane or confirmed.
             for state in &mut leg.verifies {
                 state.next = watched.began.plus(Span::MINUTE);
@@ -309,7 +318,7 @@ impl Work<'_> {
     fn see_verifies(&mut self, leg: &mut Leg, watched: &Watched, deployed_at: Stamp) {
         let own = self.next.mint.probed_at.unwrap_or(Stamp(0));
         let granularity = self.plan.provider.declares.last_used.map_or(Span::ZERO, |l| l.granularity);
-        let after = deployed_at.max(own).plus(granularity);
+        let after = if on(Mutant::OwnProbeCounted) { Stamp(0) } else { deployed_at.max(own).plus(granularity) };
         let layout = leg.layout;
         for (place, (plan, state)) in (0_u32..).zip(self.plan.verifies.iter().zip(&mut leg.verifies)) {
             let sight = match plan.kind {
@@ -438,7 +447,7 @@ impl Work<'_> {
             leg.deployed_at = Some(at);
             leg.quiet_from = if self.now.frozen { Stamp::NEVER } else { at };
             leg.use_next = at;
-            for verify in &mut leg.verifies {
+            for verify in leg.verifies.iter_mut().filter(|_| !on(Mutant::EvidenceKept)) {
                 *verify = VerifyState { next: at, ..VerifyState::default() };
             }
         }
@@ -458,7 +467,7 @@ impl Work<'_> {
                 self.recovered();
                 self.next.cutover_at = Some(self.now.at);
                 self.tell(Fact::Cutover);
-                if during {
+                if during && !on(Mutant::SettleSkipped) {
                     self.begin_leg(Layout::Settled, Phase::Settle);
                     if let Some(leg) = &mut self.next.leg {
                         leg.follows = true;
@@ -482,9 +491,9 @@ impl Work<'_> {
 /// What one sight does to a verify's unbroken run.
 fn see(state: &mut VerifyState, plan: VerifyPlan, sight: Sight, began: Stamp) {
     state.next = began.plus(plan.every.max(Span::seconds(1)));
-    if sight == Sight::Holds {
+    if sight == Sight::Holds || (on(Mutant::SilenceHolds) && sight == Sight::Unanswered) {
         let since = *state.since.get_or_insert(began);
-        state.holds = began.since(since) >= plan.hold_for;
+        state.holds = began.since(since) >= plan.hold_for || on(Mutant::HoldForIgnored);
         if !state.holds {
             // The poll that can complete it is not put off to the next round.
             state.next = state.next.min(since.plus(plan.hold_for));

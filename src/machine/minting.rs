@@ -5,6 +5,7 @@ use alloc::string::String;
 use crate::decide::{TRIES, Work};
 use crate::doubt::can_discard;
 use crate::event::{Answer, Class, Effect, Fact, Illegal, Listed, Minted, Refused, Survey};
+use crate::mutants::{Mutant, on};
 use crate::plan::{ListBy, Plan};
 use crate::state::{Call, Phase, Proof, Why};
 use crate::time::{Span, Stamp};
@@ -79,13 +80,20 @@ impl Work<'_> {
             }
             // After an unknown outcome a refusal proves nothing about the first call.
             Answer::Refused(_) | Answer::Unknown(_) if replay => {
-                if matches!(answer, Answer::Unknown(_)) {
+                if on(Mutant::RefusalTrusted) && matches!(answer, Answer::Refused(_)) {
+                    self.mint_again(false);
+                    return Ok(());
+                }
+                if matches!(answer, Answer::Unknown(_)) && !on(Mutant::ReplayNotWaitedFor) {
                     self.replay_may_land(deadline);
                 }
                 self.next.doubt.replayed = true;
                 self.settle_doubt();
             }
             Answer::Refused(refused) => self.mint_refused(&refused),
+            Answer::Unknown(detail) if on(Mutant::MintRetried) => {
+                self.mint_refused(&Refused { class: Class::Unsent, retry_after: None, detail });
+            }
             Answer::Unknown(detail) => self.doubt(detail, deadline),
         }
         Ok(())
@@ -103,7 +111,7 @@ impl Work<'_> {
         self.tell(Fact::MintRefused { detail: refused.detail.clone() });
         self.cut_at_once();
         // That there is one already may mean that one was made: its clock is counted until a look says otherwise.
-        if refused.class != Class::Exists {
+        if refused.class != Class::Exists || on(Mutant::GraceOfExistingForgotten) {
             self.grace_back();
         }
         self.next.mint.surveyed_at = Stamp(0);
@@ -182,7 +190,7 @@ impl Work<'_> {
         self.next.mint.to_read = minted.to_read;
         self.next.phase = Phase::Mint;
         self.next.call = Call::FRESH;
-        if !minted.fresh && !minted.to_read {
+        if !minted.fresh && !minted.to_read && !on(Mutant::SameKeyTaken) {
             self.hold(Why::SameKey);
             return;
         }
@@ -217,7 +225,7 @@ impl Work<'_> {
         }
         self.next.mint.accepted = true;
         let settle = self.plan.provider.declares.settle;
-        if settle == Span::ZERO || self.next.old.is_none() || self.next.old_dead() || self.next.cuts_first() {
+        if on(Mutant::UnbornKeyStaged) || settle == Span::ZERO || self.next.old.is_none() || self.next.old_dead() || self.next.cuts_first() {
             self.stage();
         } else {
             self.next.call = Call::Ready { tries: 0, not_before: self.now.at.plus(settle), after_unknown: false };
@@ -230,7 +238,7 @@ impl Work<'_> {
             && self.plan.provider_ends_old()
             && self.plan.provider.declares.re_rotate != crate::plan::ReRotate::KeepsAll;
         let Some(grace) = &mut self.next.grace else { return };
-        if let Some(told) = told {
+        if let Some(told) = told.filter(|_| !on(Mutant::GrantIgnored)) {
             grace.end = grace.end.min(Stamp(told.0.saturating_sub(skew.unwrap_or(0))));
         }
         if evicted {
@@ -294,6 +302,12 @@ impl Work<'_> {
                 self.next.doubt.listed = true;
                 self.next.doubt.orphans = listed.orphans;
                 self.next.doubt.candidates = listed.candidates;
+                if on(Mutant::OrphanLeft) {
+                    self.next.doubt.orphans.clear();
+                }
+                if on(Mutant::CandidatesDiscarded) {
+                    self.next.doubt.orphans = core::mem::take(&mut self.next.doubt.candidates);
+                }
                 self.settle_doubt();
             }
             Answer::Refused(refused) => {
@@ -321,7 +335,7 @@ impl Work<'_> {
             Answer::Done(()) => {
                 self.recovered();
                 self.next.doubt.orphans.retain(|orphan| orphan != id);
-                self.next.mint.clock_runs |= self.plan.provider_ends_old();
+                self.next.mint.clock_runs |= self.plan.provider_ends_old() && !on(Mutant::ClockOfOrphanForgotten);
                 self.tell(Fact::OrphanDiscarded { id: String::from(id) });
                 self.settle_doubt();
             }
@@ -355,7 +369,7 @@ impl Work<'_> {
     }
 
     fn probed_new(&mut self, answer: Answer<bool>) {
-        if matches!(answer, Answer::Done(true)) {
+        if matches!(answer, Answer::Done(true)) || (on(Mutant::RefusedKeyStaged) && matches!(answer, Answer::Done(_))) {
             self.next.mint.accepted = true;
             self.tell(Fact::Accepted);
             self.stage();

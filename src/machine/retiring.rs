@@ -5,6 +5,7 @@ use alloc::string::String;
 use crate::decide::{TRIES, Work};
 use crate::due::{EXPIRY_MARGIN, expiry_by_our_clock};
 use crate::event::{Answer, Effect, Fact, Illegal};
+use crate::mutants::{Mutant, on};
 use crate::state::{Call, End, Phase, Proof, Why};
 use crate::time::Span;
 
@@ -24,7 +25,7 @@ impl Work<'_> {
             self.close(End::First);
         } else if self.next.old_dead() {
             self.close(End::Done);
-        } else if !self.next.clock_ends_old(self.plan) && !self.next.old_is_ours && !self.plan.ended_by_hand() {
+        } else if !self.next.clock_ends_old(self.plan) && !self.next.old_is_ours && !self.plan.ended_by_hand() && !on(Mutant::NotOursEnded) {
             self.close(End::OldLeft);
         } else {
             self.next.phase = Phase::Retire;
@@ -107,6 +108,10 @@ impl Work<'_> {
                     _ => {
                         self.next.retire.revoked_at = Some(self.now.at);
                         self.tell(Fact::Revoked);
+                        if on(Mutant::DeadUnproven) {
+                            self.old_is_dead(Proof::Refused);
+                            return Ok(());
+                        }
                         self.retire_moves();
                     }
                 }

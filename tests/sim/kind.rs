@@ -123,6 +123,8 @@ pub struct Truth {
     pub listed: Span,
     /// The policy's window: closed from this hour of the day for so many hours.
     pub closed: Option<(i64, i64)>,
+    /// The provider grants this much grace, whatever was asked for, and says so.
+    pub grants: Option<Span>,
     /// A person who looks finds the key of a mint in doubt.
     pub finds: bool,
     /// Rotations one after the other.
@@ -211,6 +213,7 @@ impl Parts {
             death: if dice.chance(20) { Span::seconds(20) } else { Span::ZERO },
             listed: if dice.chance(50) { Span::seconds(9) } else { Span::ZERO },
             closed: dice.chance(15).then(|| (dice.below(24) as i64, 2 + dice.below(16) as i64)),
+            grants: (matches!(model, Model::Fixed | Model::Chosen) && dice.chance(20)).then_some(Span::hours(6)),
             finds: dice.chance(50),
             rotations: 1 + u32::from(dice.chance(30)),
         };

@@ -143,6 +143,9 @@ impl Alarms {
         let old = is.old.as_ref().and_then(|old| number(&old.fingerprint)).and_then(|old| world.keys.get(old));
         let excused =
             excuses.restored || excuses.stepped || excuses.misnamed || excuses.lied || is.mint.lost || by_hand(before);
+        // What was granted is known once the provider has said it.
+        let unsaid = world.truth.grants.is_some() && is.old.as_ref().is_some_and(|old| old.expires_at.is_none());
+        let excused = excused || unsaid;
         let clocked = before.plan.provider_ends_old() && !is.swapped;
         let runs = old.filter(|old| clocked && old.ended.is_none()).and_then(|old| old.expires);
         match (&is.grace, self.watch.as_mut()) {

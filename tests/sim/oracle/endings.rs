@@ -22,7 +22,7 @@ impl Oracle {
                 self.taken_by_us(key, cause, down, world, record)
             }
             Cause::Evicted => self.evicted(key, down, world, record),
-            Cause::Clock => self.ran_out(key, down, record),
+            Cause::Clock => self.ran_out(key, down, world, record),
             Cause::Hand => Ok(()),
         }
     }
@@ -77,10 +77,11 @@ impl Oracle {
     }
 
     /// The provider's clock has ended a key in use: a person is awake since its first threshold.
-    fn ran_out(&self, key: usize, down: &[usize], record: &Record) -> Turned {
+    fn ran_out(&self, key: usize, down: &[usize], world: &World, record: &Record) -> Turned {
         let at_once = record.rotation.mint.intent.as_ref().is_some_and(|intent| intent.grace <= Span::minutes(15));
         // A key that a person made and could not hand in is that person's to watch.
-        let unknown = by_hand(record) && record.rotation.new.is_none();
+        let unsaid = world.truth.grants.is_some() && record.rotation.old.as_ref().is_some_and(|old| old.expires_at.is_none());
+        let unknown = unsaid || (by_hand(record) && record.rotation.new.is_none());
         let warned = self.alarms.warned || self.emergency.is_some() || at_once || unknown;
         let excused = self.excuses.was_down || self.excuses.stepped || self.excuses.restored || self.excuses.wrong_word;
         let apps = down.iter().all(|_| warned || excused || record.rotation.cutover_at.is_some());

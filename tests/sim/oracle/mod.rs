@@ -10,7 +10,7 @@ pub mod rest;
 mod sending;
 
 use cutover_machine::emergency::EmergencyOrder;
-use cutover_machine::event::{Answer, Event, Order};
+use cutover_machine::event::{Answer, Event, Fact, Order};
 use cutover_machine::time::{Span, Stamp};
 use cutover_machine::{Due, Effect, Now, Plan, Step};
 
@@ -102,6 +102,8 @@ pub struct Oracle {
     repeats: (Option<Effect>, Stamp, u32),
     /// The old key was switched off by us at this time.
     switched_off: Option<Stamp>,
+    /// The last write or hook was answered: done.
+    answered: bool,
     /// The last mint was sent because a person ordered it.
     mint_was_ordered: bool,
     /// Candidates and orphans of the last look.
@@ -129,6 +131,7 @@ impl Oracle {
             disturbed: false,
             repeats: (None, Stamp(0), 0),
             switched_off: None,
+            answered: false,
             mint_was_ordered: false,
             orphans: 0,
             told: kind.truth.told,
@@ -272,6 +275,9 @@ impl Oracle {
     pub fn stepped(&mut self, before: &Record, step: &Step, world: &World, now: Now) -> Turned {
         self.alarms.stepped(before, step, world, now, &self.excuses)?;
         self.claims(before, step, world)?;
+        let did = |fact: &Fact| matches!(fact, Fact::Written { .. } | Fact::Deployed { .. });
+        let told = step.facts.iter().find(|fact| did(fact));
+        must(told.is_none() || self.answered, "M8 done is what was answered", || format!("{told:?}"))?;
         let (was, is) = (&before.rotation, &step.next);
         if was.swapped != is.swapped || was.mint.superseded != is.mint.superseded {
             self.book.anew(world.now);
@@ -287,6 +293,7 @@ impl Oracle {
     pub fn outcome(&mut self, effect: &Effect, event: &Event, world: &World, record: &Record) -> Turned {
         match event {
             Event::Watched(watched) => self.book.polled(watched, world, &record.plan),
+            Event::Written(_, answer) | Event::Hooked(_, answer) => self.answered = matches!(answer, Answer::Done(())),
             Event::Probed(Answer::Done(_)) if *effect == Effect::ProbeNew => self.book.probed = world.now,
             _ => {}
         }

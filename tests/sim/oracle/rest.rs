@@ -20,8 +20,8 @@ pub fn at_rest(sim: &Sim) -> Turned {
 /// It waits for a person: at least one order takes it on.
 fn held(sim: &Sim) -> Turned {
     let rotation = &sim.record.rotation;
-    if sim.confirmed_step != 0 {
-        // A person has said that a wrong clock is right: it waits by that clock.
+    if sim.confirmed_step != 0 || sim.oracle.excuses.restored {
+        // A person has said that a wrong clock is right, and it waits by that clock; or what it knows is not what was done.
         return Ok(());
     }
     // An emergency's report stands open until everything is accounted for.

@@ -157,7 +157,7 @@ impl World {
             for other in &older {
                 let replaced = Some(*other) == self.main;
                 if replaced || !evicts {
-                    let expires = now.plus(grace);
+                    let expires = now.plus(self.truth.grants.map_or(grace, |granted| granted.min(grace)));
                     let sooner = self.keys[*other].expires.map_or(expires, |at| at.min(expires));
                     self.keys[*other].expires = Some(sooner);
                     if sooner <= now {
