@@ -52,6 +52,6 @@ fn rotation_stands<'a>(machine: &Rotation, message: &Message, fact: &impl Fn(&st
         }
         _ if message.kind == "doubt" => machine.phase == Phase::Doubt,
         // It waits for a person without being held.
-        _ => machine.asked_at.is_some(),
+        _ => machine.asked_at.is_some() || machine.unproven_told_at.is_some(),
     }
 }
