@@ -22,7 +22,8 @@ impl Shared {
         let Some(rotation) = &message.rotation else {
             return match message.kind.as_str() {
                 "overdue" => message.policies.iter().any(|policy| self.has_not_begun(policy, message)),
-                "held" if stage.starts_with("clock.") => self.frozen(),
+                "held" if stage.starts_with("clock.") => self.clock_frozen(),
+                "held" if stage.starts_with("ledger.") => self.behind(),
                 _ => true,
             };
         };
