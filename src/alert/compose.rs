@@ -155,6 +155,10 @@ fn waiting(matter: &Matter<'_>, question: Question) -> Composed {
         Question::ConfirmRetire => {
             "The new key is in use. Nothing shows whether anybody still uses the old one, and ending it cannot be undone: a person must say so."
         }
+        Question::NoEvidence if matter.machine.old.is_none() || matter.machine.clock_ends_old(matter.plan) => {
+            "More than a day has passed since the last redeploy, and what shows that the new key is in use does not hold. Nothing more happens \
+             until it does."
+        }
         Question::NoEvidence => {
             "More than a day has passed since the last redeploy, and what shows that the new key alone is in use does not hold, or the old key \
              is not quiet. The old key is kept until it does."

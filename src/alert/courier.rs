@@ -15,7 +15,7 @@ use tracing::{error, warn};
 
 use super::lane::{Busy, lane};
 use super::line::{FAILING, Line};
-use super::parcel::{Item, Read, overtaken, parcels};
+use super::parcel::{Item, Read, Turn, overtaken, parcels};
 use super::plain::channel_failing;
 use super::{Channels, Composed};
 
@@ -143,10 +143,11 @@ impl Courier {
                 continue;
             };
             self.raise(&name, now, &mut commit, &mut pause);
-            let Some(due) = self.due(&name, &channel.notifier, items, now, &mut commit, &mut pause) else { continue };
+            let due = self.due(&name, &channel.notifier, items, now, &mut commit, &mut pause);
+            let Some((due, turn)) = due else { continue };
             let busy = Busy::new(Arc::clone(&self.shared), name.clone());
             let (done, through) = oneshot::channel();
-            let run = lane(Arc::clone(&self.shared), name, Arc::clone(&channel.notifier), parcels(due, now));
+            let run = lane(Arc::clone(&self.shared), name, Arc::clone(&channel.notifier), parcels(due, now, turn));
             self.lanes.lock().unwrap_or_else(PoisonError::into_inner).spawn(async move {
                 let next = run.await;
                 drop(busy);
@@ -218,7 +219,7 @@ impl Courier {
         now: Stamp,
         commit: &mut Commit,
         pause: &mut Pause,
-    ) -> Option<Vec<Item>> {
+    ) -> Option<(Vec<Item>, Turn)> {
         let mut lines = self.shared.lines();
         let line = lines.entry(name.to_owned()).or_default();
         if line.busy {
@@ -258,7 +259,7 @@ impl Courier {
             return None;
         }
         line.busy = true;
-        Some(due)
+        Some((due, if line.failures.is_multiple_of(2) { Turn::LeastTried } else { Turn::MostSevere }))
     }
 
     async fn settle(&self, commit: Commit, pause: &mut Pause, now: Stamp) {

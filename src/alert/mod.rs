@@ -25,7 +25,7 @@ pub use draft::Composed;
 pub use matter::Matter;
 pub use plain::{
     channel_failing, channel_recovered, clock_frozen, clock_thawed, credential_expiring, credential_refused, idle_drift,
-    overdue, reload_refused, test_alert,
+    ledger_behind, overdue, reload_refused, test_alert,
 };
 pub use told::why_in_words;
 pub use ways::{Way, ways};

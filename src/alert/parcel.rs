@@ -121,9 +121,17 @@ pub(super) struct Parcel {
     pub items: Vec<Item>,
 }
 
-/// Puts together what is told in one message at `now`, the most pressing first; what failed often comes last, so that it never keeps
-/// the others from being tried. What is over by now is one message, and the last.
-pub(super) fn parcels(items: Vec<Item>, now: Stamp) -> Vec<Parcel> {
+/// What comes first on a channel that does not take everything. The two take turns from one failure to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// What was tried least: a message that the channel never takes does not keep the others from it.
+    LeastTried,
+    /// What matters most, then what has waited longest: a stream of lesser news does not keep it from a channel that rarely takes one.
+    MostSevere,
+}
+
+/// Puts together what is told in one message at `now`, in the order of this turn. What is over by now is one message, and the last.
+pub(super) fn parcels(items: Vec<Item>, now: Stamp, turn: Turn) -> Vec<Parcel> {
     let (past, items): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| item.over);
     let mut by_cause: BTreeMap<(String, String), Vec<Item>> = BTreeMap::new();
     for item in items {
@@ -138,7 +146,7 @@ pub(super) fn parcels(items: Vec<Item>, now: Stamp) -> Vec<Parcel> {
         .flat_map(|groups| if groups.len() > FEW { vec![groups.into_iter().flatten().collect()] } else { groups });
     let mut parcels: Vec<Parcel> = groups.map(|group| parcel(group, now)).collect();
     parcels.sort_by_key(|parcel| {
-        let tries = parcel.items.iter().map(|item| item.tries).min();
+        let tries = parcel.items.iter().map(|item| item.tries).min().filter(|_| turn == Turn::LeastTried);
         let at = parcel.items.iter().map(|item| item.at).min();
         (tries, std::cmp::Reverse(parcel.message.severity), at)
     });

@@ -107,6 +107,9 @@ fn in_words(confirmed: &ClockConfirmed) -> String {
     if confirmed.was_frozen {
         text.push_str("The clock is confirmed: starts and revokes go on within a minute.\n");
     }
+    if confirmed.ledger_trusted {
+        text.push_str("The ledger is believed as it is: what was under way goes on.\n");
+    }
     for policy in &confirmed.lifted {
         text.push_str(&format!("{policy}: not suspended any more\n"));
     }

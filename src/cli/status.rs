@@ -130,6 +130,7 @@ fn document(daemon: bool, policies: &[PolicyStatus], standing: &Standing) -> Val
         "failed_reloads": standing.failed_reloads,
         "silent_channels": standing.silent_channels,
         "clock_frozen": standing.clock_frozen,
+        "ledger_behind": standing.ledger_behind,
         "policies": policies,
     })
 }
@@ -145,6 +146,10 @@ fn in_words(screen: &Screen, daemon: bool, policies: &[PolicyStatus], standing: 
     }
     if standing.clock_frozen {
         let line = "The clock has stepped: nothing starts and no key is ended. If `date -u` is right: cutover resume";
+        text.push_str(&(screen.paint(Paint::Bad, line) + "\n"));
+    }
+    if standing.ledger_behind {
+        let line = "The ledger is older than the one that was in use here (restored, or cut): nothing is done on its word. Look: cutover keys. Then: cutover resume";
         text.push_str(&(screen.paint(Paint::Bad, line) + "\n"));
     }
     for silent in &standing.silent_channels {
@@ -284,6 +289,7 @@ pub(super) mod tests {
             failed_reloads: 0,
             silent_channels: Vec::new(),
             clock_frozen: false,
+            ledger_behind: false,
         }
     }
 
@@ -362,7 +368,7 @@ No policies.
         let document = document(true, &three()[1..2], &standing());
         let expected = serde_json::json!({
             "version": 1, "environment": "prod", "at": "2026-11-21T12:00:00Z",
-            "daemon": { "pid": 7, "version": "0.1.0" }, "reload_error": null, "failed_reloads": 0, "silent_channels": [], "clock_frozen": false,
+            "daemon": { "pid": 7, "version": "0.1.0" }, "reload_error": null, "failed_reloads": 0, "silent_channels": [], "clock_frozen": false, "ledger_behind": false,
             "policies": [{
                 "policy": "erp", "provider": "bondi", "phase": "idle", "rotation": null, "ended": null, "rotated_at": null,
                 "age_seconds": 60, "key_id": null, "fingerprint": null, "next_due": null, "waits_for": null,

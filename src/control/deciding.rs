@@ -55,9 +55,10 @@ impl Verbs {
     /// `resume` without a policy: the clock is right, and no policy is suspended any more.
     pub(super) async fn resume_all(&self, actor: &str, reason: Option<&str>) -> Result<Value, Refused> {
         let was_frozen = self.engine().confirm_clock(actor, reason).await.map_err(guard)?;
+        let ledger_trusted = self.engine().trust_ledger(actor, reason).await.map_err(guard)?;
         let every = self.engine().every_policy();
         let lifted = self.engine().lift(&every, actor, reason).await.map_err(guard)?;
-        value(&ClockConfirmed { was_frozen, lifted })
+        value(&ClockConfirmed { was_frozen, ledger_trusted, lifted })
     }
 
     pub(super) async fn suspend(

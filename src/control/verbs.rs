@@ -123,6 +123,7 @@ impl Verbs {
             failed_reloads,
             silent_channels: silent.collect(),
             clock_frozen: self.engine.frozen(),
+            ledger_behind: self.engine.ledger_behind(),
         }
     }
 

@@ -275,6 +275,9 @@ pub struct Standing {
     /// The clock has stepped and nobody has confirmed it: nothing starts and no key is ended.
     #[serde(default)]
     pub clock_frozen: bool,
+    /// The ledger is older than the one that was in use here: nothing is done on its word until `resume`.
+    #[serde(default)]
+    pub ledger_behind: bool,
 }
 
 /// An alert channel that accepts nothing at present.
@@ -309,6 +312,9 @@ pub struct Decided {
 pub struct ClockConfirmed {
     /// It had been frozen.
     pub was_frozen: bool,
+    /// The ledger had been older than the one that was in use here, and is believed from now on.
+    #[serde(default)]
+    pub ledger_trusted: bool,
     /// Policies that were suspended.
     #[serde(default)]
     pub lifted: Vec<String>,

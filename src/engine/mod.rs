@@ -3,6 +3,7 @@
 pub mod ahead;
 mod answer;
 mod beginning;
+mod behind;
 mod calling;
 mod calls;
 pub mod check;
@@ -160,6 +161,7 @@ impl Engine {
         let shared = &self.shared;
         let loaded = shared.ledger.load().await.map_err(|error| error.to_string())?;
         sanity::recall(shared, &loaded.notes).await?;
+        behind::tell(shared).await?;
         for key in loaded.keys {
             shared.know_key(&key.policy, key.fingerprint);
         }
@@ -374,7 +376,7 @@ impl Engine {
     /// The clock has stepped and nobody has confirmed it: nothing starts and no key is ended.
     #[must_use]
     pub fn frozen(&self) -> bool {
-        self.shared.frozen()
+        self.shared.clock_frozen()
     }
 
     /// Looks at everything again now (SIGUSR2).

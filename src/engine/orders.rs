@@ -87,6 +87,12 @@ impl Engine {
                 started.push(refused(Some(open), why));
                 continue;
             }
+            if self.shared.behind() {
+                let why =
+                    "the ledger is older than the one that was in use here: look with `cutover keys`, then `cutover resume`";
+                started.push(refused(None, why.to_owned()));
+                continue;
+            }
             if self.shared.frozen() {
                 started.push(refused(None, "the clock has stepped: confirm it with `cutover resume` first".to_owned()));
                 continue;

@@ -162,6 +162,10 @@ impl Runner {
             let result = match due(&self.record.machine, &self.snapshot.plan, self.now()) {
                 Due::Rest => return Stop::Closed,
                 Due::Tell => self.step(Event::Woke.into()).await,
+                // On the word of an older ledger nothing is done: what it says of keys and targets may have been overtaken.
+                Due::Call(_) if self.shared.behind() && self.record.machine.emergency.is_none() => {
+                    self.wait(self.shared.clock.now().plus(cutover_machine::Span::MINUTE)).await
+                }
                 Due::Call(effect) => self.call(effect).await,
                 Due::Sleep(until) | Due::Ask(_, until) => match self.renewed().await {
                     true => self.step(Event::Renewed.into()).await,

@@ -174,9 +174,15 @@ impl Shared {
         policy.schedule.next_opening(now).map_or(at, stamp)
     }
 
-    /// The clock has stepped and nobody has confirmed it.
+    /// Nothing starts and no key is ended: the clock has stepped, or the ledger is older than it should be, and no person has answered.
     #[must_use]
     pub fn frozen(&self) -> bool {
+        self.clock_frozen() || self.behind()
+    }
+
+    /// The clock has stepped and nobody has confirmed it.
+    #[must_use]
+    pub fn clock_frozen(&self) -> bool {
         let mark = &lock(&self.mark).0;
         mark.told_frozen() || !mark.holds(self.clock.as_ref())
     }

@@ -22,7 +22,8 @@ impl Shared {
         let Some(rotation) = &message.rotation else {
             return match message.kind.as_str() {
                 "overdue" => message.policies.iter().any(|policy| self.has_not_begun(policy, message)),
-                "held" if stage.starts_with("clock.") => self.frozen(),
+                "held" if stage.starts_with("clock.") => self.clock_frozen(),
+                "held" if stage.starts_with("ledger.") => self.behind(),
                 _ => true,
             };
         };
@@ -52,6 +53,6 @@ fn rotation_stands<'a>(machine: &Rotation, message: &Message, fact: &impl Fn(&st
         }
         _ if message.kind == "doubt" => machine.phase == Phase::Doubt,
         // It waits for a person without being held.
-        _ => machine.asked_at.is_some(),
+        _ => machine.asked_at.is_some() || machine.unproven_told_at.is_some(),
     }
 }

@@ -145,7 +145,11 @@ impl Engine {
             let machine = &view.record.machine;
             let plan = &view.snapshot.plan;
             status.at_rest = machine.phase == Phase::Retire && machine.held.is_none() && machine.clock_ends_old(plan);
-            status.waits_for = Some(waits_for(machine, &view.snapshot.plan, now, self.shared.window(name, now)));
+            status.waits_for = Some(if self.shared.behind() && machine.emergency.is_none() {
+                "a person: the ledger is older than it should be (`cutover keys`, then `cutover resume`)".to_owned()
+            } else {
+                waits_for(machine, &view.snapshot.plan, now, self.shared.window(name, now))
+            });
             let about = About {
                 environment: &config.daemon.name,
                 policy: name,

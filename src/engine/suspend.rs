@@ -168,7 +168,7 @@ impl Engine {
     /// The ledger did not take it; the clock stays frozen.
     pub async fn confirm_clock(&self, actor: &str, reason: Option<&str>) -> Result<bool, OrderRefused> {
         let shared = &self.shared;
-        if !shared.frozen() {
+        if !shared.clock_frozen() {
             return Ok(false);
         }
         let facts = json!({ "step_ms": shared.clock_mark().off(shared.clock.as_ref()), "reason": reason });

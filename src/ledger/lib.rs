@@ -399,6 +399,20 @@ pub trait Ledger: Send + Sync {
         Err(OpenError { kind: OpenErrorKind::Io, place: to.display().to_string(), detail })
     }
 
+    /// Whether it is older than the one that was in use at this place: restored from a copy, or cut off by a crash that lost what had been
+    /// made durable. Stays so, over restarts too, until [`Ledger::trust`].
+    fn behind(&self) -> bool {
+        false
+    }
+
+    /// A person has looked and believes this ledger as it is.
+    ///
+    /// # Errors
+    /// The ledger is closed or broken.
+    async fn trust(&self) -> Result<(), CommitError> {
+        Ok(())
+    }
+
     /// Whether there is room for another rotation's sealed reply (at least 16 MiB free and the files writable).
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //! * WAL with a full disk barrier at every commit; commits that wait together share it (one writer, `writer.rs`).
 //! * Every row carries a MAC, and a head row the count and sum of each table's MACs and the end of the history's chain: a changed,
 //!   removed or put-back row is found when it is opened, a changed row also whenever it is read. A whole older copy of all files
-//!   cannot be told from the newest one, nor can a `-wal` that was cut short or removed after a crash.
+//!   fits, and so does a `-wal` that was cut short or removed after a crash: they are noticed by a mark beside them ([`Ledger::behind`]).
 //! * After an input/output error other than a full disk it answers [`CommitError::Failed`] to everything until it is opened anew.
 //! * The file, `-wal`, `-shm` and `.lock` have mode 0600. The directory must exist and not be writable by everybody.
 
@@ -13,6 +13,7 @@ mod files;
 mod glance;
 mod group;
 mod head;
+mod mark;
 mod meta;
 mod open;
 mod read;
@@ -183,6 +184,17 @@ impl Ledger for SqliteLedger {
         let conn = self.readers.acquire().await;
         let mut conn = conn.map_err(|error| refuse(OpenErrorKind::Io, Fault::from(error).to_string()))?;
         copy::copy(&mut conn, &self.ring, to, now).await
+    }
+
+    fn behind(&self) -> bool {
+        self.shared.behind()
+    }
+
+    async fn trust(&self) -> Result<(), CommitError> {
+        self.shared.check()?;
+        let (done, trusted) = oneshot::channel();
+        self.queue.send(Work::Trust(done)).await.map_err(|_| gone())?;
+        trusted.await.map_err(|_| gone())
     }
 
     async fn room(&self) -> Result<(), String> {

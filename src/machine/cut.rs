@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::decide::Work;
 use crate::emergency::{Cut, Emergency, EmergencyOrder, LONGEST_WAIT, probes, settles_at};
 use crate::event::{Answer, Effect, Fact, Illegal};
+use crate::mutants::{Mutant, on};
 use crate::plan::Authority;
 use crate::state::{Call, Key, Phase, Proof, RetireState};
 use crate::time::{Span, Stamp};
@@ -66,8 +67,10 @@ impl Work<'_> {
     fn supersede(&mut self) {
         let Some(staged) = self.next.new.take() else { return };
         let roles = core::mem::take(&mut self.next.swapped);
+        // Where `abandon` had swapped the roles it is the key from before, which need not be ours to end.
+        let known = self.next.emergency.iter().flat_map(|emergency| &emergency.cut).find(|cut| cut.is(&staged));
+        self.next.old_is_ours = on(Mutant::StagedTakenForOurs) || !roles || known.is_some_and(|cut| cut.ours);
         self.next.old = Some(staged);
-        self.next.old_is_ours = true;
         self.next.old_is_sealed = true;
         self.next.leg = None;
         self.next.grace = None;
@@ -77,6 +80,7 @@ impl Work<'_> {
         self.next.mint.to_read = false;
         self.next.mint.accepted = false;
         self.next.mint.lost = false;
+        self.next.mint.clock_runs = false;
         self.next.mint.surveyed_at = Stamp(0);
         self.next.mint.superseded += 1;
         self.next.phase = Phase::Mint;
@@ -90,7 +94,7 @@ impl Work<'_> {
         let (old, new, ours) = (self.next.old.clone(), self.next.new.clone(), self.next.old_is_ours);
         let sealed = self.next.old_is_sealed;
         let Some(emergency) = &mut self.next.emergency else { return };
-        for cut in known {
+        for cut in known.iter().filter(|_| !on(Mutant::KnownLeftOut)) {
             if !emergency.cut.iter().any(|there| there.is(&cut.key)) {
                 emergency.cut.push(cut.clone());
             }
@@ -112,7 +116,7 @@ impl Work<'_> {
                 }
             }
         }
-        emergency.cut.retain(|cut| !new.as_ref().is_some_and(|new| cut.is(new)));
+        emergency.cut.retain(|cut| on(Mutant::NewKeyInCutSet) || !new.as_ref().is_some_and(|new| cut.is(new)));
     }
 
     /// No new key could be made at once: the cut does not wait for one.
@@ -124,7 +128,7 @@ impl Work<'_> {
 
     /// A mint whose key nobody can find: it may live unseen.
     pub(crate) fn lost_key(&mut self) {
-        if let Some(emergency) = &mut self.next.emergency {
+        if let Some(emergency) = self.next.emergency.as_mut().filter(|_| !on(Mutant::LostKeyLeftOut)) {
             let key = Key { id: None, fingerprint: String::new(), expires_at: None };
             emergency.cut.push(Cut::new(key, true));
         }
@@ -145,7 +149,9 @@ impl Work<'_> {
     pub(crate) fn may_mint_anew(&mut self) -> bool {
         let own = self.plan.provider.declares.authority == Authority::Own;
         match self.next.emergency.as_mut() {
-            Some(emergency) if emergency.order == EmergencyOrder::CutFirst && !emergency.minted_anew && !own => {
+            Some(emergency)
+                if (emergency.order == EmergencyOrder::CutFirst || on(Mutant::DeployFirstEvicts)) && !emergency.minted_anew && !own =>
+            {
                 emergency.minted_anew = true;
                 true
             }
@@ -164,6 +170,7 @@ impl Work<'_> {
                 cut.tries = 0;
                 cut.not_before = at;
                 cut.failed = None;
+                cut.dead = on(Mutant::CutCalledDead).then_some(Proof::Refused);
                 let id = cut.key.id.clone();
                 if self.old_is(place) {
                     self.next.retire.ending = true;

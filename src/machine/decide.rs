@@ -7,10 +7,11 @@ use alloc::vec::Vec;
 
 use crate::backoff::next_try;
 use crate::doubt::{Look, look};
-use crate::due::{DAILY, Due, Now, due, grace_counts, question, stands_still, waiting};
+use crate::due::{DAILY, Due, Now, Question, due, grace_counts, question, stands_still, waiting, waits_until};
 use crate::emergency::LONGEST_WAIT;
 use crate::event::{Class, Effect, Event, Fact, Illegal, Refused, Step};
-use crate::plan::{Authority, Lifecycle, Plan};
+use crate::mutants::{Mutant, on};
+use crate::plan::{Authority, Lifecycle, Plan, VerifyKind};
 use crate::state::{Call, Doubt, End, FORMAT, Grace, Held, Leg, MintIntent, Phase, Proof, Rotation, Why};
 use crate::time::{Span, Stamp};
 
@@ -112,6 +113,9 @@ impl<'a> Work<'a> {
         if self.next.emergency.is_some() {
             not_before = not_before.min(self.now.at.plus(asked.unwrap_or(LONGEST_WAIT).max(LONGEST_WAIT)));
         }
+        if on(Mutant::HotRetry) {
+            not_before = self.now.at;
+        }
         self.next.call = Call::Ready { tries, not_before, after_unknown };
         tries
     }
@@ -128,13 +132,17 @@ impl<'a> Work<'a> {
         if !why.retries() {
             self.next.call = Call::FRESH;
         }
-        self.tell(Fact::Held { why });
+        if !on(Mutant::HeldUntold) {
+            self.tell(Fact::Held { why });
+        }
     }
 
     /// What it was held for is over by itself.
     pub(crate) fn recovered(&mut self) {
         if let Some(held) = self.next.held.take() {
-            self.tell(Fact::Recovered { why: held.why });
+            if !on(Mutant::RecoveryUntold) {
+                self.tell(Fact::Recovered { why: held.why });
+            }
         }
     }
 
@@ -162,8 +170,13 @@ impl<'a> Work<'a> {
             && let Some((question, due)) = waiting(&self.next, self.plan, asked)
             && due <= at
         {
-            self.next.asked_at = Some(at);
-            self.tell(Fact::Waiting { question });
+            match question {
+                Question::NoEvidence => self.next.unproven_told_at = Some(at),
+                _ => self.next.asked_at = Some(at),
+            }
+            if !on(Mutant::WaitingUntold) {
+                self.tell(Fact::Waiting { question });
+            }
         }
         if matches!(self.next.call, Call::Ready { .. }) && !stands_still(&self.next, self.plan) {
             self.time_passed();
@@ -187,6 +200,9 @@ impl<'a> Work<'a> {
         grace.ended_told |= ended;
         // Overtaken thresholds are not told one by one: the last one says it all, and the end says more.
         if ended {
+            if on(Mutant::DeadByOurClock) && self.plan.provider_ends_old() {
+                self.old_died(Proof::Expired);
+            }
             self.tell(Fact::GraceEnded { end });
         } else if let Some(percent) = passed.last() {
             self.tell(Fact::GraceEnding { percent: *percent, end });
@@ -205,10 +221,10 @@ impl<'a> Work<'a> {
     }
 
     /// The new key is in hand, read, and accepted where that can be asked.
-    const fn ready_to_stage(&self) -> bool {
+    fn ready_to_stage(&self) -> bool {
         let mint = &self.next.mint;
         let in_hand = self.next.new.is_some() && !mint.received && !mint.to_read;
-        in_hand && (mint.accepted || !self.plan.provider.verbs.probe)
+        in_hand && waits_until(&self.next.call, self.now.at).is_none() && (mint.accepted || !self.plan.provider.verbs.probe)
     }
 
     /// Acts on what the looks allow now; does nothing while a look is still to be made.
@@ -252,7 +268,12 @@ impl<'a> Work<'a> {
         self.next.mint.to_read = false;
         self.next.mint.lost |= lost;
         self.next.mint.surveyed_at = Stamp(0);
-        if !self.next.mint.lost {
+        self.grace_back();
+    }
+
+    /// No key was made that has started the old one's end: its grace is not counted any more.
+    pub(crate) fn grace_back(&mut self) {
+        if !self.next.mint.lost && !self.next.mint.clock_runs {
             self.next.grace = None;
         }
     }
@@ -268,16 +289,25 @@ impl<'a> Work<'a> {
                 None
             }
         };
+        self.next.legs += u32::from(on(Mutant::RestartCounts));
         if let Some(leg) = &mut self.next.leg {
             // What was seen before the stop is asked again before anything is done on it.
-            for verify in &mut leg.verifies {
+            for (verify, plan) in leg.verifies.iter_mut().zip(&self.plan.verifies) {
                 verify.next = self.now.at;
+                // Polls are not committed: whether the run was broken since the last commit is not known.
+                if matches!(plan.kind, VerifyKind::Consumer | VerifyKind::Command) && !on(Mutant::RunsSurviveRestart) {
+                    (verify.since, verify.holds) = (None, false);
+                }
             }
             leg.use_next = self.now.at;
         }
         match flying {
+            Some((Effect::Mint, _)) if on(Mutant::MintForgottenByRestart) => {}
             Some((Effect::Mint, deadline)) => self.doubt(String::from("the process ended during the call"), deadline),
-            Some((Effect::Replay, _)) => self.next.phase = Phase::Doubt,
+            Some((Effect::Replay, deadline)) => {
+                self.next.phase = Phase::Doubt;
+                self.replay_may_land(deadline);
+            }
             Some((Effect::ProbeNew, deadline)) => self.next.mint.probed_at = Some(deadline),
             Some((Effect::Hook { hook, .. }, _)) => self.hook_unknown(hook, "the process ended during the hook"),
             _ => {}
@@ -293,7 +323,9 @@ impl<'a> Work<'a> {
         if let Some(intent) = &mut self.next.mint.intent {
             intent.deadline = deadline;
         }
-        self.tell(Fact::InDoubt { detail, decide_at: deadline });
+        if !on(Mutant::DoubtUntold) {
+            self.tell(Fact::InDoubt { detail, decide_at: deadline });
+        }
         self.cut_at_once();
         self.settle_doubt();
     }
@@ -323,10 +355,10 @@ impl<'a> Work<'a> {
     fn mint_intended(&mut self, deadline: Stamp) {
         let at = self.now.at;
         self.next.phase = Phase::Mint;
-        self.next.mint.intents += 1;
+        self.next.mint.intents += u32::from(!on(Mutant::IntentReused) || self.next.mint.intents == 0);
         let grace = self.next.grace_to_ask(self.plan);
         self.next.mint.intent = Some(MintIntent { at, deadline, grace });
-        if self.next.old.is_some() && self.next.grace.is_none() {
+        if self.next.old.is_some() && self.next.grace.is_none() && !on(Mutant::GraceUnarmed) {
             let end = at.plus(self.plan.shortest_grace.min(grace));
             self.next.grace = Some(Grace { from: at, end, told: Vec::new(), ended_told: false });
         }
@@ -346,7 +378,10 @@ impl<'a> Work<'a> {
     /// Begins a leg.
     pub(crate) fn begin_leg(&mut self, layout: crate::state::Layout, phase: Phase) {
         self.next.legs += 1;
-        self.next.leg = Some(Leg::new(layout, self.next.legs, self.plan));
+        let kept = self.next.leg.take().filter(|_| on(Mutant::EvidenceKept)).map(|leg| leg.verifies);
+        let leg = Leg::new(layout, self.next.legs, self.plan);
+        let verifies = kept.unwrap_or_else(|| leg.verifies.clone());
+        self.next.leg = Some(Leg { verifies, ..leg });
         self.next.phase = phase;
         self.next.call = Call::FRESH;
         self.next.failures = 0;

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::event::Effect;
+use crate::mutants::{Mutant, on};
 use crate::plan::{Authority, ListBy, Plan, ReRotate};
 use crate::state::{Rotation, Why};
 use crate::time::Stamp;
@@ -30,7 +31,7 @@ pub(crate) fn look(rotation: &Rotation, plan: &Plan, now: Stamp) -> Look {
     let verbs = plan.provider.verbs;
     let doubt = &rotation.doubt;
     let Some(intent) = &rotation.mint.intent else { return Look::MintAgain };
-    if now < intent.deadline {
+    if now < intent.deadline && !on(Mutant::LookedTooEarly) {
         return Look::At(intent.deadline);
     }
     if let Some(idempotency) = declares.idempotency
@@ -51,9 +52,9 @@ pub(crate) fn look(rotation: &Rotation, plan: &Plan, now: Stamp) -> Look {
     if let Some(orphan) = doubt.orphans.first() {
         return if can_discard(plan) { Look::Call(Effect::Discard(orphan.clone())) } else { Look::Hold(candidates(rotation)) };
     }
-    if declares.list != ListBy::None && verbs.list && !doubt.listed && !doubt.absent {
+    if declares.list != ListBy::None && verbs.list && !doubt.listed && !doubt.absent && !on(Mutant::MintedUnlooked) {
         let shown = intent.deadline.plus(declares.list_lag);
-        return if now < shown { Look::At(shown) } else { Look::Call(Effect::LookByList) };
+        return if now < shown && !on(Mutant::ListLagIgnored) { Look::At(shown) } else { Look::Call(Effect::LookByList) };
     }
     if !doubt.candidates.is_empty() {
         return Look::Hold(candidates(rotation));
@@ -62,7 +63,7 @@ pub(crate) fn look(rotation: &Rotation, plan: &Plan, now: Stamp) -> Look {
         let shown = intent.deadline.plus(declares.settle);
         return if now < shown { Look::At(shown) } else { Look::Call(Effect::Reread) };
     }
-    let proven = doubt.absent || (doubt.listed && declares.list != ListBy::None);
+    let proven = on(Mutant::MintedUnlooked) || doubt.absent || (doubt.listed && declares.list != ListBy::None);
     let harmless = declares.re_rotate == ReRotate::KeepsAll;
     if (proven && rotation.mint.intents < PROVEN_INTENTS) || (harmless && rotation.mint.intents < HARMLESS_INTENTS) {
         return Look::MintAgain;

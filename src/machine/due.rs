@@ -8,6 +8,7 @@ use crate::doubt::{Look, look};
 use crate::emergency::{CutDue, cut_due};
 use crate::event::Effect;
 use crate::manual;
+use crate::mutants::{Mutant, on};
 use crate::plan::{Lifecycle, Plan, VerifyKind};
 use crate::state::{Call, Leg, Phase, Rotation, Why};
 use crate::time::{Span, Stamp};
@@ -90,7 +91,7 @@ pub fn due(rotation: &Rotation, plan: &Plan, now: Now) -> Due {
     }
     let not_before = match &rotation.call {
         Call::Flying { .. } => return Due::Sleep(alarm),
-        Call::Ready { not_before, .. } => *not_before,
+        Call::Ready { .. } => waits_until(&rotation.call, now.at).unwrap_or(now.at),
     };
     // Cutting off waits for nothing else.
     let alarm = match cut_due(rotation, plan, now.at) {
@@ -101,7 +102,7 @@ pub fn due(rotation: &Rotation, plan: &Plan, now: Now) -> Due {
     let (question, until) = match next(rotation, plan, now) {
         Next::Tell => return Due::Tell,
         Next::Call(effect) => {
-            let until = if now.frozen && (effect.ends_a_key() || effect == Effect::Mint || effect == Effect::Survey) {
+            let until = if now.frozen && !on(Mutant::FrozenIgnored) && (effect.ends_a_key() || effect == Effect::Mint || effect == Effect::Survey) {
                 now.at.plus(Span::MINUTE)
             } else {
                 not_before
@@ -136,14 +137,20 @@ pub(crate) enum Next {
 /// What waits for a person without being held, and when that is to be told: at once, then daily. After the cutover no grace alarm goes
 /// off any more, so evidence that stays away is told too.
 pub(crate) fn waiting(rotation: &Rotation, plan: &Plan, asked: Option<Question>) -> Option<(Question, Stamp)> {
-    let again = rotation.asked_at.map(|at| at.plus(DAILY));
     if let Some(question) = asked.filter(|question| *question != Question::Held) {
-        return Some((question, again.unwrap_or(Stamp(0))));
+        return Some((question, rotation.asked_at.map_or(Stamp(0), |at| at.plus(DAILY))));
     }
-    let after =
-        matches!(rotation.phase, Phase::Settle | Phase::Retire) && rotation.held.is_none() && rotation.emergency.is_none();
-    let leg =
-        rotation.leg.as_ref().filter(|_| after && !rotation.clock_ends_old(plan) && rotation.retire.revoked_at.is_none())?;
+    let again = rotation.unproven_told_at.map(|at| at.plus(DAILY));
+    // Before it, where there is no grace (a first key) or its end was told, none does either.
+    let silent = rotation.phase == Phase::Observe
+        && !rotation.grace.as_ref().is_some_and(|grace| !grace.ended_told && grace_counts(rotation));
+    let after = (silent || matches!(rotation.phase, Phase::Settle | Phase::Retire))
+        && rotation.held.is_none()
+        && rotation.emergency.is_none();
+    let leg = rotation.leg.as_ref().filter(|_| {
+        let waited_for = rotation.phase != Phase::Retire || !rotation.clock_ends_old(plan);
+        after && waited_for && rotation.retire.revoked_at.is_none()
+    })?;
     let deployed_at = leg.deployed_at.filter(|_| !(leg.evidence(plan) && quiet_or_unseen(rotation, leg, plan)))?;
     let first = deployed_at.plus(plan.quiet).plus(DAILY);
     Some((Question::NoEvidence, again.map_or(first, |again| again.max(first))))
@@ -159,9 +166,10 @@ pub(crate) fn question(rotation: &Rotation, plan: &Plan, now: Now) -> Option<Que
 
 /// The next time at which the passing of time alone must be told.
 pub(crate) fn alarm(rotation: &Rotation, plan: &Plan) -> Stamp {
-    let mut alarm = rotation.held.as_ref().map_or(Stamp::NEVER, |held| held.told_at.plus(DAILY));
+    let mut alarm = rotation.held.as_ref().filter(|_| !on(Mutant::NeverToldAgain)).map_or(Stamp::NEVER, |held| held.told_at.plus(DAILY));
     if let Some(grace) = &rotation.grace
         && grace_counts(rotation)
+        && !on(Mutant::ThresholdsSleptOver)
     {
         let open = plan.thresholds.iter().filter(|percent| !grace.told.contains(percent));
         for percent in open {
@@ -191,7 +199,7 @@ fn next(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
         };
     }
     match rotation.phase {
-        Phase::Preflight if now.window > now.at => Next::At(now.window),
+        Phase::Preflight if now.window > now.at && !on(Mutant::WindowIgnored) => Next::At(now.window),
         Phase::Preflight => Next::Call(Effect::Survey),
         Phase::Mint => mint(rotation, plan, now),
         Phase::Doubt => match look(rotation, plan, now.at) {
@@ -226,14 +234,15 @@ fn mint(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
         manual::ask(rotation, now)
     } else if rotation.new.is_none() {
         // A new intent after a refusal is a mint like the first; after a doubt the old key's time runs, and nothing waits.
-        if now.window > now.at && !mint.lost && !rotation.old_dead() {
+        if now.window > now.at && !mint.lost && !mint.clock_runs && !rotation.old_dead() && !on(Mutant::WindowIgnored) {
             return Next::At(now.window);
         }
         if now.at.since(mint.surveyed_at) > SURVEY_HOLDS { Next::Call(Effect::Survey) } else { Next::Call(Effect::Mint) }
     } else if plan.provider.verbs.probe && !mint.accepted {
         Next::Call(Effect::ProbeNew)
     } else {
-        Next::Tell
+        // Accepted as far as anybody can tell, and not to be written before its birth would be seen.
+        waits_until(&rotation.call, now.at).map_or(Next::Tell, Next::At)
     }
 }
 
@@ -243,7 +252,7 @@ fn doubt_held(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
     let declares = &plan.provider.declares;
     let can_see = plan.provider.verbs.probe
         && declares.negative_probe
-        && declares.re_rotate != crate::plan::ReRotate::Destroys
+        && (declares.re_rotate != crate::plan::ReRotate::Destroys || on(Mutant::OldPresentedInDoubt))
         && plan.provider_ends_old()
         && rotation.old.is_some()
         && rotation.mint.intents < 2;
@@ -261,7 +270,8 @@ fn leg_next(rotation: &Rotation, leg: &Leg, plan: &Plan, now: Now) -> Next {
         return watch(rotation, leg, plan, now.at);
     }
     let missing: Vec<usize> = (0..leg.written.len()).filter(|i| !leg.written[*i]).collect();
-    if missing.is_empty() || deploy_early(rotation, leg, now.at) {
+    let eager = on(Mutant::HooksBeforeWrites) && missing.len() < leg.written.len();
+    if missing.is_empty() || eager || deploy_early(rotation, leg, now.at) {
         return match u32::try_from(plan.hooks.len()) {
             Ok(hooks) if leg.hooks_done < hooks => {
                 Next::Call(Effect::Hook { hook: leg.hooks_done, layout: leg.layout, leg: leg.number })
@@ -286,6 +296,19 @@ pub(crate) fn deploy_early(rotation: &Rotation, leg: &Leg, now: Stamp) -> bool {
         && rotation.grace.as_ref().is_some_and(|grace| now >= grace.at(75))
 }
 
+/// Until when the next try waits, if it does.
+pub(crate) fn waits_until(call: &Call, now: Stamp) -> Option<Stamp> {
+    match call {
+        Call::Ready { not_before, .. } if *not_before > now && !is_too_far(*not_before, now, Span::HOUR) => Some(*not_before),
+        _ => None,
+    }
+}
+
+/// Further away than it can have been put: the clock has been set back since. What is waited for is done now.
+fn is_too_far(at: Stamp, now: Stamp, longest: Span) -> bool {
+    at.since(now) > longest.max(Span::HOUR)
+}
+
 /// The next poll, and what it asks for.
 fn watch(rotation: &Rotation, leg: &Leg, plan: &Plan, now: Stamp) -> Next {
     let mut verifies = Vec::new();
@@ -296,7 +319,7 @@ fn watch(rotation: &Rotation, leg: &Leg, plan: &Plan, now: Stamp) -> Next {
         match plan.kind {
             VerifyKind::Confirm => asks |= !state.holds && !leg.follows,
             VerifyKind::LastUsed if state.holds => {}
-            _ if state.next <= now => {
+            _ if state.next <= now || is_too_far(state.next, now, plan.every) => {
                 uses |= plan.kind == VerifyKind::LastUsed;
                 verifies.push(place);
             }
@@ -304,7 +327,7 @@ fn watch(rotation: &Rotation, leg: &Leg, plan: &Plan, now: Stamp) -> Next {
         }
     }
     if rotation.use_exposed(plan) {
-        if leg.use_next <= now {
+        if leg.use_next <= now || is_too_far(leg.use_next, now, Span::HOUR) {
             uses = true;
         } else {
             next = next.min(leg.use_next);
@@ -314,7 +337,7 @@ fn watch(rotation: &Rotation, leg: &Leg, plan: &Plan, now: Stamp) -> Next {
         return Next::Call(Effect::Watch { verifies, uses });
     }
     // Nothing to ask (a lone `confirm`): the targets are still looked at, for drift.
-    if leg.use_next <= now {
+    if leg.use_next <= now || is_too_far(leg.use_next, now, Span::HOUR) {
         return Next::Call(Effect::Watch { verifies, uses });
     }
     next = next.min(leg.use_next);
@@ -344,7 +367,7 @@ fn retire(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
         return Next::Tell;
     }
     if let Some(revoked_at) = retire.revoked_at {
-        return after_revoke(plan, revoked_at, now.at);
+        return after_revoke(plan, revoked_at, now);
     }
     if rotation.clock_ends_old(plan) {
         return await_expiry(rotation, plan, now);
@@ -366,7 +389,7 @@ fn retire(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
     }
     if let Some(deactivated_at) = retire.deactivated_at {
         let soaked = deactivated_at.plus(plan.soak);
-        if now.at < soaked && !retire.unused {
+        if now.at < soaked && !retire.unused && !on(Mutant::SoakSkipped) {
             return Next::At(soaked.min(polled.unwrap_or(Stamp::NEVER)));
         }
     }
@@ -375,6 +398,9 @@ fn retire(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
 
 /// Evidence, and quiet where it can be seen; otherwise a way back (deactivate and soak) or a person's word.
 fn ready_to_end(rotation: &Rotation, leg: &Leg, plan: &Plan) -> bool {
+    if on(Mutant::RevokedByTimer) && rotation.grace.as_ref().is_none_or(|grace| !grace.told.is_empty() || grace.ended_told) {
+        return true;
+    }
     leg.evidence(plan)
         && quiet_or_unseen(rotation, leg, plan)
         && (!wants_person(rotation, leg, plan) || rotation.retire.confirmed)
@@ -382,23 +408,29 @@ fn ready_to_end(rotation: &Rotation, leg: &Leg, plan: &Plan) -> bool {
 
 /// The old key is quiet, or its use cannot be seen and the provider has said so.
 pub(crate) fn quiet_or_unseen(rotation: &Rotation, leg: &Leg, plan: &Plan) -> bool {
-    if !rotation.use_exposed(plan) {
+    if on(Mutant::QuietIgnored) || !rotation.use_exposed(plan) {
         return true;
     }
-    if leg.use_visible { leg.quiet(plan) } else { leg.use_answered }
+    // Told no more: only a person knows, who is asked in retire; where the provider's clock ends the old key nobody needs to.
+    let asked = rotation.retire.confirmed || rotation.phase == Phase::Settle;
+    let said = leg.use_gone && (asked || rotation.clock_ends_old(plan));
+    if leg.use_visible { leg.quiet(plan) || said } else { leg.use_answered }
 }
 
 /// Only a person can say that the old key may go: nothing shows its use and nothing could be undone, or the evidence was a person's.
 fn wants_person(rotation: &Rotation, leg: &Leg, plan: &Plan) -> bool {
     let seen = rotation.use_exposed(plan) && leg.use_visible;
     let by_word = plan.verifies.iter().any(|v| v.kind == VerifyKind::Confirm);
-    by_word || plan.ended_by_hand() || (!seen && !plan.provider.verbs.deactivate)
+    if on(Mutant::WordNotAsked) {
+        return false;
+    }
+    by_word || leg.use_gone || plan.ended_by_hand() || (!seen && !plan.provider.verbs.deactivate)
 }
 
 fn asks_person(rotation: &Rotation, leg: &Leg, plan: &Plan) -> bool {
     !rotation.retire.confirmed
         && leg.evidence(plan)
-        && quiet_or_unseen(rotation, leg, plan)
+        && (leg.use_gone || quiet_or_unseen(rotation, leg, plan))
         && wants_person(rotation, leg, plan)
 }
 
@@ -439,10 +471,14 @@ pub fn expiry_by_our_clock(rotation: &Rotation) -> Stamp {
     }
 }
 
-fn after_revoke(plan: &Plan, revoked_at: Stamp, now: Stamp) -> Next {
-    if plan.provider.verbs.probe && plan.provider.declares.negative_probe {
+fn after_revoke(plan: &Plan, revoked_at: Stamp, now: Now) -> Next {
+    if plan.provider.verbs.probe && (plan.provider.declares.negative_probe || on(Mutant::DeadKeyPresented)) {
         return Next::Call(Effect::ProbeOld);
     }
     let settled = revoked_at.plus(plan.provider.declares.settle);
-    if now < settled { Next::At(settled) } else { Next::Tell }
+    match now {
+        Now { frozen: true, at, .. } => Next::At(at.plus(Span::MINUTE)),
+        Now { at, .. } if at < settled => Next::At(settled),
+        _ => Next::Tell,
+    }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::due::EXPIRY_MARGIN;
 use crate::event::Effect;
+use crate::mutants::{Mutant, on};
 use crate::plan::{Authority, Plan};
 use crate::state::{Key, Phase, Proof, Rotation};
 use crate::time::{Span, Stamp};
@@ -157,8 +158,9 @@ impl Rotation {
     /// Every key of the cut set is dead, or has been said to be, or is none that cutover may or can name.
     #[must_use]
     pub fn cut_is_over(&self, plan: &Plan) -> bool {
-        let by_clock = self.clock_ends_old(plan) && self.old.is_some() && !self.old_dead();
         let cut = self.emergency.iter().flat_map(|emergency| &emergency.cut);
+        let said = |old: &Key| cut.clone().any(|cut| cut.is(old) && cut.settled());
+        let by_clock = self.clock_ends_old(plan) && !self.old_dead() && self.old.as_ref().is_some_and(|old| !said(old));
         !by_clock && cut.into_iter().all(|cut| cut.settled() || cut.is_left())
     }
 
@@ -167,7 +169,9 @@ impl Rotation {
     pub fn cut_needs_person(&self, plan: &Plan) -> bool {
         let mut cut = self.emergency.iter().flat_map(|emergency| &emergency.cut);
         cut.any(|cut| {
-            let by_clock = cut.key.expires_at.is_some() || self.clock_ends_old(plan);
+            // The clock that the mint started is the old key's: of another one without a known end nobody can say when it dies.
+            let old = self.old.as_ref().is_some_and(|old| cut.is(old));
+            let by_clock = cut.key.expires_at.is_some() || (old && self.clock_ends_old(plan));
             !cut.settled() && !cut.is_left() && ((!cut.can_be_ended(plan) && !by_clock) || cut.tries >= crate::decide::TRIES)
         })
     }
@@ -203,7 +207,7 @@ pub(crate) fn cut_due(rotation: &Rotation, plan: &Plan, now: Stamp) -> CutDue {
         }
         let effect = match cut.ended_at {
             None if may && cut.can_be_ended(plan) => Effect::Cut(place),
-            Some(_) if probes(cut, plan) => Effect::ProbeCut(place),
+            Some(_) if probes(cut, plan) && may_present(rotation, plan) => Effect::ProbeCut(place),
             _ => continue,
         };
         if cut.not_before <= now {
@@ -219,11 +223,17 @@ fn may_cut(rotation: &Rotation, emergency: &Emergency, plan: &Plan) -> bool {
     let mint = &rotation.mint;
     let in_hand = rotation.new.is_some() && !mint.received && !mint.to_read;
     match emergency.order {
-        EmergencyOrder::CutFirst => in_hand || (emergency.at_once && plan.provider.declares.authority == Authority::Separate),
+        EmergencyOrder::CutFirst => on(Mutant::CutTooEarly) || in_hand || (emergency.at_once && plan.provider.declares.authority == Authority::Separate),
+        EmergencyOrder::DeployFirst if on(Mutant::DeployFirstCutsEarly) => in_hand,
         EmergencyOrder::DeployFirst => {
             rotation.phase == Phase::Retire && rotation.leg.as_ref().is_some_and(|leg| leg.evidence(plan))
         }
     }
+}
+
+/// While a mint is in doubt whose provider ends the new key when an old one is presented, none is.
+fn may_present(rotation: &Rotation, plan: &Plan) -> bool {
+    rotation.phase != Phase::Doubt || plan.provider.declares.re_rotate != crate::plan::ReRotate::Destroys
 }
 
 pub(crate) const fn probes(cut: &Cut, plan: &Plan) -> bool {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::due::Question;
 use crate::emergency::{Cut, EmergencyOrder};
 use crate::manual::Handed;
+use crate::mutants::{Mutant, on};
 use crate::state::{End, Key, Layout, Phase, Proof, Rotation, Why};
 use crate::time::{Span, Stamp};
 
@@ -104,7 +105,10 @@ impl Effect {
 
     /// The intent must be durable before the first byte is sent.
     #[must_use]
-    pub const fn needs_intent(&self) -> bool {
+    pub fn needs_intent(&self) -> bool {
+        if (on(Mutant::MintUnintended) && *self == Self::Mint) || (on(Mutant::RevokeUnintended) && *self == Self::Revoke) {
+            return false;
+        }
         !matches!(
             self,
             Self::Survey
@@ -119,7 +123,13 @@ impl Effect {
 
     /// The targets are read right before it, and it is not made when they hold what they should not.
     #[must_use]
-    pub const fn guarded(&self) -> bool {
+    pub fn guarded(&self) -> bool {
+        match self {
+            Self::Revoke | Self::Deactivate if on(Mutant::RevokeUnguarded) => return false,
+            Self::Hook { .. } if on(Mutant::HookUnguarded) => return false,
+            Self::Mint if on(Mutant::MintUnguarded) => return false,
+            _ => {}
+        }
         matches!(self, Self::Mint | Self::Hook { .. } | Self::Deactivate | Self::Revoke | Self::Discard(_))
     }
 

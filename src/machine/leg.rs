@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::mutants::{Mutant, on};
 use crate::plan::{Plan, VerifyKind};
 use crate::time::Stamp;
 
@@ -68,6 +69,9 @@ pub struct Leg {
     pub quiet_seen_to: Option<Stamp>,
     /// The provider told something definite about the old key's use at the last look.
     pub use_visible: bool,
+    /// What it told before it does not tell any more: only a person can say that the old key is not used.
+    #[serde(default)]
+    pub use_gone: bool,
     /// The provider answered at least one look at the uses in this leg.
     pub use_answered: bool,
     /// The next look at the last uses.
@@ -94,6 +98,7 @@ impl Leg {
             quiet_from: Stamp(0),
             quiet_seen_to: None,
             use_visible: false,
+            use_gone: false,
             use_answered: false,
             use_next: Stamp(0),
             confirmed: false,
@@ -109,6 +114,12 @@ impl Leg {
     /// Every verify holds. A `confirm` in a settled leg that follows another is answered by `confirm --retire` instead.
     #[must_use]
     pub fn evidence(&self, plan: &Plan) -> bool {
+        if (on(Mutant::SettledUnproven) && self.follows && self.deployed_at.is_some())
+            || (on(Mutant::QuietForEvidence) && self.quiet(plan))
+            || (on(Mutant::ConfirmReplacesEvidence) && self.confirmed)
+        {
+            return true;
+        }
         self.deployed_at.is_some()
             && plan
                 .verifies
@@ -123,7 +134,8 @@ impl Leg {
         let Some(last_used) = plan.provider.declares.last_used else { return false };
         let Some(seen_to) = self.quiet_seen_to else { return false };
         self.deployed_at.is_some()
-            && seen_to >= self.quiet_from.plus(plan.quiet).plus(last_used.lag).plus(last_used.granularity)
+            && (seen_to >= self.quiet_from.plus(plan.quiet).plus(last_used.lag).plus(last_used.granularity)
+                || (on(Mutant::LagIgnored) && seen_to >= self.quiet_from.plus(plan.quiet)))
     }
 }
 

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::decide::{TRIES, Work};
 use crate::due::{deploy_early, quiet_or_unseen, stands_still};
 use crate::event::{Answer, Class, Effect, Fact, Holding, Illegal, Sight, Use, Uses, Watched};
+use crate::mutants::{Mutant, on};
 use crate::plan::{VerifyKind, VerifyPlan};
 use crate::state::{Call, Layout, Leg, Phase, VerifyState, Why};
 use crate::time::{Span, Stamp};
@@ -20,6 +21,10 @@ impl Work<'_> {
         }
         self.landed()?;
         let before = self.next.failures;
+        let answer = match answer {
+            Answer::Unknown(_) if on(Mutant::WriteUnchecked) => Answer::Done(()),
+            answer => answer,
+        };
         match answer {
             Answer::Done(()) => {
                 self.next.failures = 0;
@@ -57,6 +62,10 @@ impl Work<'_> {
             return Err(self.illegal("another hook is under way"));
         }
         self.landed()?;
+        let answer = match answer {
+            Answer::Unknown(_) if on(Mutant::HookUnchecked) => Answer::Done(()),
+            answer => answer,
+        };
         match answer {
             Answer::Done(()) => {
                 self.recovered();
@@ -156,7 +165,7 @@ impl Work<'_> {
         let counts = |place: u32| self.next.emergency.is_none() || written(place);
         let foreign = |(place, holding): &(u32, &Holding)| holding.readable && !holding.known && counts(*place);
         let foreign: Vec<u32> = (0_u32..).zip(holdings).filter(foreign).map(|(place, _)| place).collect();
-        if foreign.is_empty() {
+        if foreign.is_empty() || on(Mutant::DriftIgnored) {
             return false;
         }
         self.hold(Why::Drift { targets: foreign });
@@ -171,7 +180,7 @@ impl Work<'_> {
             .filter(|(_, (holding, written))| **written && holding.readable && !holding.holds(leg.layout))
             .map(|(i, _)| i)
             .collect();
-        if back.is_empty() {
+        if back.is_empty() || on(Mutant::SetBackIgnored) {
             return;
         }
         for target in &back {
@@ -179,20 +188,25 @@ impl Work<'_> {
                 *written = false;
             }
         }
-        let layout = leg.layout;
+        self.leg_again();
+        self.tell(Fact::SetBack { targets: back });
+    }
+
+    /// What stands in the targets was not this leg's for a while: whoever has read it since must read again. Written, deployed and observed
+    /// like a first leg, window or not: what a person said before counts no more.
+    pub(crate) fn leg_again(&mut self) {
+        let Some(leg) = &self.next.leg else { return };
         self.next.legs += 1;
-        let fresh = Leg { written: leg.written.clone(), ..Leg::new(layout, self.next.legs, self.plan) };
-        self.next.leg = Some(fresh);
+        self.next.leg =
+            Some(Leg { written: leg.written.clone(), touched: leg.touched, ..Leg::new(leg.layout, self.next.legs, self.plan) });
         if self.next.retire.deactivated_at.is_some() && self.next.retire.revoked_at.is_none() {
             self.next.retire.reactivate = self.plan.provider.verbs.activate;
         }
-        // Written, deployed and observed like a first leg, window or not: what a person said before counts no more.
         self.next.retire.confirmed = false;
         self.next.cutover_at = None;
         self.next.phase = Phase::Stage;
         self.next.call = Call::FRESH;
         self.next.failures = 0;
-        self.tell(Fact::SetBack { targets: back });
     }
 
     pub(crate) fn watched(&mut self, watched: &Watched) -> Result<(), Illegal> {
@@ -202,14 +216,24 @@ impl Work<'_> {
         {
             return Err(self.illegal("nothing is being watched"));
         }
+        if self.now.frozen && !on(Mutant::SpansTrusted) {
+            self.distrust_spans();
+        }
         if watched.skew.is_some() {
             self.next.retire.provider_skew = watched.skew;
         }
         if self.drifted(&watched.targets) {
+            self.break_runs(watched);
             return Ok(());
         }
         self.set_back(&watched.targets);
         let Some(mut leg) = self.next.leg.take() else { return Err(self.illegal("no leg is under way")) };
+        let stepped = leg.quiet_from == Stamp::NEVER && !self.now.frozen;
+        if leg.deployed_at.is_some_and(|at| at > self.now.at || stepped) {
+            self.next.leg = Some(leg);
+            self.count_anew();
+            return Ok(());
+        }
         let deployed_at = match leg.deployed_at {
             Some(at) if watched.began >= at => at,
             _ => {
@@ -217,6 +241,15 @@ impl Work<'_> {
                 return Ok(());
             }
         };
+        if self.now.frozen && !on(Mutant::SpansTrusted) {
+            // Asked again, and not counted before the clock is sane or confirmed.
+            for state in &mut leg.verifies {
+                state.next = watched.began.plus(Span::MINUTE);
+            }
+            leg.use_next = watched.began.plus(Span::MINUTE);
+            self.next.leg = Some(leg);
+            return Ok(());
+        }
         self.see_verifies(&mut leg, watched, deployed_at);
         let interval = self.look_interval();
         let asked = leg.use_next <= watched.began && self.next.use_exposed(self.plan);
@@ -236,6 +269,42 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// The clock has stepped and is believed again: spans are counted from now on. A person's word stays.
+    fn count_anew(&mut self) {
+        let at = self.now.at;
+        if let Some(leg) = &mut self.next.leg {
+            (leg.deployed_at, leg.quiet_from, leg.quiet_seen_to, leg.use_next) = (Some(at), at, None, at);
+            for (state, verify) in leg.verifies.iter_mut().zip(&self.plan.verifies) {
+                if verify.kind != VerifyKind::Confirm {
+                    *state = VerifyState { next: at, ..VerifyState::default() };
+                }
+            }
+        }
+        self.next.retire.deactivated_at = self.next.retire.deactivated_at.map(|_| at);
+    }
+
+    /// What was seen beside a drift counts against the evidence all the same.
+    fn break_runs(&mut self, watched: &Watched) {
+        let Some(leg) = &mut self.next.leg else { return };
+        for (place, _) in watched.verifies.iter().filter(|(_, sight)| *sight != Sight::Holds) {
+            if let Some(state) = leg.verifies.get_mut(*place as usize) {
+                (state.since, state.holds) = (None, false);
+            }
+        }
+    }
+
+    /// The clock has stepped: no span that is counted across the step is one. Everything is seen anew from the first poll by a clock that is
+    /// believed.
+    fn distrust_spans(&mut self) {
+        if let Some(leg) = &mut self.next.leg {
+            leg.quiet_from = Stamp::NEVER;
+            leg.quiet_seen_to = None;
+        }
+        let at = self.now.at;
+        self.next.retire.provider_skew = None;
+        self.next.retire.deactivated_at = self.next.retire.deactivated_at.map(|_| at);
+    }
+
     /// How often the last uses and the targets are looked at.
     fn look_interval(&self) -> Span {
         match self.plan.provider.declares.last_used {
@@ -249,7 +318,7 @@ impl Work<'_> {
     fn see_verifies(&mut self, leg: &mut Leg, watched: &Watched, deployed_at: Stamp) {
         let own = self.next.mint.probed_at.unwrap_or(Stamp(0));
         let granularity = self.plan.provider.declares.last_used.map_or(Span::ZERO, |l| l.granularity);
-        let after = deployed_at.max(own).plus(granularity);
+        let after = if on(Mutant::OwnProbeCounted) { Stamp(0) } else { deployed_at.max(own).plus(granularity) };
         let layout = leg.layout;
         for (place, (plan, state)) in (0_u32..).zip(self.plan.verifies.iter().zip(&mut leg.verifies)) {
             let sight = match plan.kind {
@@ -258,6 +327,8 @@ impl Work<'_> {
                     _ if state.holds => continue,
                     Some(Uses { new: Use::At(at, _), .. }) if *at > after => Sight::Holds,
                     Some(_) => Sight::Not,
+                    // A look at the targets alone says nothing of uses, and puts off no question about them.
+                    None if state.next > watched.began => continue,
                     None => Sight::Unanswered,
                 },
                 _ => match watched.verifies.iter().find(|(seen, _)| *seen == place) {
@@ -281,6 +352,7 @@ impl Work<'_> {
             // What was told before and is not told now is a look that was not answered.
             Use::Unknown if leg.use_visible => {
                 leg.quiet_seen_to = None;
+                leg.use_gone = true;
                 return;
             }
             Use::Unknown => return,
@@ -288,6 +360,7 @@ impl Work<'_> {
             Use::At(at, _) => leg.quiet_from = leg.quiet_from.max(*at),
         }
         leg.use_visible = true;
+        leg.use_gone = false;
         leg.quiet_seen_to = Some(began);
         if leg.quiet(self.plan) {
             if !was_quiet {
@@ -372,9 +445,9 @@ impl Work<'_> {
         let at = self.now.at;
         if let Some(leg) = &mut self.next.leg {
             leg.deployed_at = Some(at);
-            leg.quiet_from = at;
+            leg.quiet_from = if self.now.frozen { Stamp::NEVER } else { at };
             leg.use_next = at;
-            for verify in &mut leg.verifies {
+            for verify in leg.verifies.iter_mut().filter(|_| !on(Mutant::EvidenceKept)) {
                 *verify = VerifyState { next: at, ..VerifyState::default() };
             }
         }
@@ -394,7 +467,7 @@ impl Work<'_> {
                 self.recovered();
                 self.next.cutover_at = Some(self.now.at);
                 self.tell(Fact::Cutover);
-                if during {
+                if during && !on(Mutant::SettleSkipped) {
                     self.begin_leg(Layout::Settled, Phase::Settle);
                     if let Some(leg) = &mut self.next.leg {
                         leg.follows = true;
@@ -418,9 +491,9 @@ impl Work<'_> {
 /// What one sight does to a verify's unbroken run.
 fn see(state: &mut VerifyState, plan: VerifyPlan, sight: Sight, began: Stamp) {
     state.next = began.plus(plan.every.max(Span::seconds(1)));
-    if sight == Sight::Holds {
+    if sight == Sight::Holds || (on(Mutant::SilenceHolds) && sight == Sight::Unanswered) {
         let since = *state.since.get_or_insert(began);
-        state.holds = began.since(since) >= plan.hold_for;
+        state.holds = began.since(since) >= plan.hold_for || on(Mutant::HoldForIgnored);
         if !state.holds {
             // The poll that can complete it is not put off to the next round.
             state.next = state.next.min(since.plus(plan.hold_for));

@@ -24,6 +24,10 @@ mod leg;
 mod legs;
 pub mod manual;
 mod minting;
+#[cfg(feature = "mutants")]
+pub mod mutants;
+#[cfg(not(feature = "mutants"))]
+mod mutants;
 mod orders;
 pub mod plan;
 mod retiring;

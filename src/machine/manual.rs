@@ -72,10 +72,7 @@ impl Work<'_> {
             self.old_died(Proof::AtMint);
         }
         self.gather(&[]);
-        if !self.plan.provider.verbs.probe {
-            self.next.mint.accepted = true;
-            self.stage();
-        }
+        self.taken_on_trust();
         Ok(())
     }
 

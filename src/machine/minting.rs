@@ -5,9 +5,10 @@ use alloc::string::String;
 use crate::decide::{TRIES, Work};
 use crate::doubt::can_discard;
 use crate::event::{Answer, Class, Effect, Fact, Illegal, Listed, Minted, Refused, Survey};
+use crate::mutants::{Mutant, on};
 use crate::plan::{ListBy, Plan};
 use crate::state::{Call, Phase, Proof, Why};
-use crate::time::Stamp;
+use crate::time::{Span, Stamp};
 
 /// Refusals of class `refused` in a row before a person is called.
 const REFUSALS: u32 = 3;
@@ -79,21 +80,39 @@ impl Work<'_> {
             }
             // After an unknown outcome a refusal proves nothing about the first call.
             Answer::Refused(_) | Answer::Unknown(_) if replay => {
+                if on(Mutant::RefusalTrusted) && matches!(answer, Answer::Refused(_)) {
+                    self.mint_again(false);
+                    return Ok(());
+                }
+                if matches!(answer, Answer::Unknown(_)) && !on(Mutant::ReplayNotWaitedFor) {
+                    self.replay_may_land(deadline);
+                }
                 self.next.doubt.replayed = true;
                 self.settle_doubt();
             }
             Answer::Refused(refused) => self.mint_refused(&refused),
+            Answer::Unknown(detail) if on(Mutant::MintRetried) => {
+                self.mint_refused(&Refused { class: Class::Unsent, retry_after: None, detail });
+            }
             Answer::Unknown(detail) => self.doubt(detail, deadline),
         }
         Ok(())
+    }
+
+    /// A replay whose effect is not known makes the key as well as the first call did: nothing is decided before it cannot land either.
+    pub(crate) fn replay_may_land(&mut self, deadline: Stamp) {
+        if let Some(intent) = &mut self.next.mint.intent {
+            intent.deadline = intent.deadline.max(deadline);
+        }
     }
 
     /// The mint certainly made no key.
     fn mint_refused(&mut self, refused: &Refused) {
         self.tell(Fact::MintRefused { detail: refused.detail.clone() });
         self.cut_at_once();
-        if !self.next.mint.lost {
-            self.next.grace = None;
+        // That there is one already may mean that one was made: its clock is counted until a look says otherwise.
+        if refused.class != Class::Exists || on(Mutant::GraceOfExistingForgotten) {
+            self.grace_back();
         }
         self.next.mint.surveyed_at = Stamp(0);
         match refused.class {
@@ -171,7 +190,7 @@ impl Work<'_> {
         self.next.mint.to_read = minted.to_read;
         self.next.phase = Phase::Mint;
         self.next.call = Call::FRESH;
-        if !minted.fresh && !minted.to_read {
+        if !minted.fresh && !minted.to_read && !on(Mutant::SameKeyTaken) {
             self.hold(Why::SameKey);
             return;
         }
@@ -195,9 +214,21 @@ impl Work<'_> {
             self.old_died(Proof::AtMint);
         }
         self.gather(&[]);
-        if !self.plan.provider.verbs.probe {
-            self.next.mint.accepted = true;
+        self.taken_on_trust();
+    }
+
+    /// Nothing can show that the new key is accepted: it is written once its birth would be seen. With the old key dead the application is
+    /// down already, and nothing waits.
+    pub(crate) fn taken_on_trust(&mut self) {
+        if self.plan.provider.verbs.probe {
+            return;
+        }
+        self.next.mint.accepted = true;
+        let settle = self.plan.provider.declares.settle;
+        if on(Mutant::UnbornKeyStaged) || settle == Span::ZERO || self.next.old.is_none() || self.next.old_dead() || self.next.cuts_first() {
             self.stage();
+        } else {
+            self.next.call = Call::Ready { tries: 0, not_before: self.now.at.plus(settle), after_unknown: false };
         }
     }
 
@@ -207,7 +238,7 @@ impl Work<'_> {
             && self.plan.provider_ends_old()
             && self.plan.provider.declares.re_rotate != crate::plan::ReRotate::KeepsAll;
         let Some(grace) = &mut self.next.grace else { return };
-        if let Some(told) = told {
+        if let Some(told) = told.filter(|_| !on(Mutant::GrantIgnored)) {
             grace.end = grace.end.min(Stamp(told.0.saturating_sub(skew.unwrap_or(0))));
         }
         if evicted {
@@ -271,6 +302,12 @@ impl Work<'_> {
                 self.next.doubt.listed = true;
                 self.next.doubt.orphans = listed.orphans;
                 self.next.doubt.candidates = listed.candidates;
+                if on(Mutant::OrphanLeft) {
+                    self.next.doubt.orphans.clear();
+                }
+                if on(Mutant::CandidatesDiscarded) {
+                    self.next.doubt.orphans = core::mem::take(&mut self.next.doubt.candidates);
+                }
                 self.settle_doubt();
             }
             Answer::Refused(refused) => {
@@ -298,6 +335,7 @@ impl Work<'_> {
             Answer::Done(()) => {
                 self.recovered();
                 self.next.doubt.orphans.retain(|orphan| orphan != id);
+                self.next.mint.clock_runs |= self.plan.provider_ends_old() && !on(Mutant::ClockOfOrphanForgotten);
                 self.tell(Fact::OrphanDiscarded { id: String::from(id) });
                 self.settle_doubt();
             }
@@ -331,7 +369,7 @@ impl Work<'_> {
     }
 
     fn probed_new(&mut self, answer: Answer<bool>) {
-        if matches!(answer, Answer::Done(true)) {
+        if matches!(answer, Answer::Done(true)) || (on(Mutant::RefusedKeyStaged) && matches!(answer, Answer::Done(_))) {
             self.next.mint.accepted = true;
             self.tell(Fact::Accepted);
             self.stage();
@@ -343,13 +381,14 @@ impl Work<'_> {
             self.stage();
             return;
         }
-        let born = self.next.mint.intent.as_ref().map_or(self.now.at, |intent| intent.at);
+        // The call may have landed as late as that.
+        let born = self.next.mint.intent.as_ref().map_or(self.now.at, |intent| intent.deadline);
         let settled = born.plus(self.plan.provider.declares.settle);
         match answer {
             Answer::Done(_) if self.now.at >= settled => self.hold(Why::NewKeyRefused),
             Answer::Done(_) => {
                 // Refused before the settle span is over means "not yet".
-                let wait = settled.since(self.now.at).min(crate::time::Span::seconds(5));
+                let wait = settled.since(self.now.at).min(Span::seconds(5));
                 self.next.call = Call::Ready { tries: 0, not_before: self.now.at.plus(wait), after_unknown: false };
             }
             Answer::Refused(refused) => {
@@ -360,7 +399,7 @@ impl Work<'_> {
         }
     }
 
-    fn probe_failed(&mut self, asked: Option<crate::time::Span>, detail: String) {
+    fn probe_failed(&mut self, asked: Option<Span>, detail: String) {
         self.next.failures += 1;
         let tries = self.next.failures;
         self.again(tries.saturating_sub(1), asked, true);
@@ -378,7 +417,7 @@ impl Work<'_> {
                 self.mint_again(true);
             }
             // A mint that ends the old key at once and had an effect would have left it dead.
-            Answer::Done(true) if self.next.grace_asked(self.plan) == crate::time::Span::ZERO => {
+            Answer::Done(true) if self.next.grace_asked(self.plan) == Span::ZERO => {
                 self.tell(Fact::DoubtSettled { how: String::from("no key was made") });
                 self.mint_again(false);
             }

@@ -4,6 +4,7 @@ use alloc::string::String;
 
 use crate::decide::Work;
 use crate::event::{Fact, Illegal, Order};
+use crate::mutants::{Mutant, on};
 use crate::plan::{Lifecycle, VerifyKind};
 use crate::state::{Call, Doubt, End, Layout, Phase, RetireState, Why};
 use crate::time::Stamp;
@@ -97,6 +98,9 @@ impl Work<'_> {
             Why::SameKey => {
                 self.next.phase = Phase::Doubt;
                 self.settle_doubt();
+            }
+            Why::Drift { .. } if self.next.leg.as_ref().is_some_and(|leg| leg.hooks_done > 0 || leg.deployed_at.is_some()) => {
+                self.leg_again()
             }
             Why::MintRefused(_) => self.next.mint.surveyed_at = Stamp(0),
             _ => self.ask_anew(),
@@ -223,13 +227,13 @@ impl Work<'_> {
             return Err(self.illegal("the mint has started the old key's end, which nothing takes back: go on with resume"));
         }
         let retire = &self.next.retire;
-        if retire.ending || self.next.old_dead() {
+        if (retire.ending || self.next.old_dead()) && !on(Mutant::AbandonAfterTheEnd) {
             return Err(self.illegal("the old key is being ended or is dead already: go on with resume"));
         }
         let Some(new) = self.next.new.take() else {
             return Err(self.illegal("the new key is not read yet: resume first"));
         };
-        let written = self.next.leg.as_ref().is_some_and(|leg| leg.number > 1 || leg.touched);
+        let written = self.next.leg.as_ref().is_some_and(|leg| leg.number > 1 || leg.touched) && !on(Mutant::AbandonRevokesStaged);
         if self.next.old.is_none() && written {
             self.next.new = Some(new);
             return Err(self.illegal("this is the policy's first key: there is nothing to go back to"));

@@ -5,8 +5,12 @@ use alloc::string::String;
 use crate::decide::{TRIES, Work};
 use crate::due::{EXPIRY_MARGIN, expiry_by_our_clock};
 use crate::event::{Answer, Effect, Fact, Illegal};
+use crate::mutants::{Mutant, on};
 use crate::state::{Call, End, Phase, Proof, Why};
 use crate::time::Span;
+
+/// Between two looks at a key that should be dead by now.
+const PATIENCE: Span = Span::seconds(30);
 
 impl Work<'_> {
     /// The new key alone stands in the targets and is in use: what is left is the old key.
@@ -21,7 +25,7 @@ impl Work<'_> {
             self.close(End::First);
         } else if self.next.old_dead() {
             self.close(End::Done);
-        } else if !self.next.clock_ends_old(self.plan) && !self.next.old_is_ours && !self.plan.ended_by_hand() {
+        } else if !self.next.clock_ends_old(self.plan) && !self.next.old_is_ours && !self.plan.ended_by_hand() && !on(Mutant::NotOursEnded) {
             self.close(End::OldLeft);
         } else {
             self.next.phase = Phase::Retire;
@@ -40,7 +44,7 @@ impl Work<'_> {
         } else if let Some(revoked_at) = self.next.retire.revoked_at {
             if !probes && self.plan.ended_by_hand() {
                 self.old_is_dead(Proof::Said);
-            } else if !probes && self.now.at >= revoked_at.plus(self.plan.provider.declares.settle) {
+            } else if !probes && !self.now.frozen && self.now.at >= revoked_at.plus(self.plan.provider.declares.settle) {
                 self.old_is_dead(Proof::Revoked);
             }
         } else if self.next.clock_ends_old(self.plan)
@@ -104,6 +108,10 @@ impl Work<'_> {
                     _ => {
                         self.next.retire.revoked_at = Some(self.now.at);
                         self.tell(Fact::Revoked);
+                        if on(Mutant::DeadUnproven) {
+                            self.old_is_dead(Proof::Refused);
+                            return Ok(());
+                        }
                         self.retire_moves();
                     }
                 }
@@ -149,7 +157,10 @@ impl Work<'_> {
                     self.next.failures = tries;
                     self.hold(Why::OldStillAccepted);
                 } else {
-                    let wait = settled.since(self.now.at).min(Span::seconds(30)).max(Span::seconds(1));
+                    let wait = match settled.since(self.now.at) {
+                        Span::ZERO => PATIENCE,
+                        left => left.min(PATIENCE).max(Span::seconds(1)),
+                    };
                     self.next.call = Call::Ready { tries: 0, not_before: self.now.at.plus(wait), after_unknown: false };
                 }
             }

@@ -128,6 +128,9 @@ pub struct MintState {
     pub lost: bool,
     /// New keys of this rotation that an emergency has put into its cut set.
     pub superseded: u32,
+    /// A key of an earlier intent was found and given up: it was made, so the provider's clock for the old key runs since then.
+    #[serde(default)]
+    pub clock_runs: bool,
     /// A person said when the provider's clock ends the old key (`submit --old-expires-at`).
     #[serde(default)]
     pub old_end_said: bool,
@@ -333,6 +336,9 @@ pub struct Rotation {
     pub held: Option<Held>,
     /// When a person was last told of something that only waits for them and is not held.
     pub asked_at: Option<Stamp>,
+    /// When a person was last told that there is no evidence, which is no question: one that comes later is told at once all the same.
+    #[serde(default)]
+    pub unproven_told_at: Option<Stamp>,
     /// When a person last said `resume`: the old key's uses before it are forgiven.
     pub resumed_at: Stamp,
     /// The key in use before; `None` = a first key.
@@ -378,6 +384,7 @@ impl Rotation {
             failures: 0,
             held: None,
             asked_at: None,
+            unproven_told_at: None,
             resumed_at: now,
             old: None,
             old_is_ours: false,
@@ -420,9 +427,14 @@ impl Rotation {
 
     /// Other hooks or verifies from now on: the leg under way is deployed and observed anew. Written targets stay written.
     pub fn deploy_anew(&mut self, plan: &Plan) {
-        if let Some(leg) = &mut self.leg
-            && self.phase != Phase::Retire
-        {
+        if let Some(leg) = self.leg.as_mut().filter(|_| self.phase == Phase::Retire) {
+            // Deployed it is; what other verifies have seen says nothing for these.
+            for (state, verify) in leg.verifies.iter_mut().zip(&plan.verifies) {
+                if verify.kind != crate::plan::VerifyKind::Confirm {
+                    *state = VerifyState::default();
+                }
+            }
+        } else if let Some(leg) = &mut self.leg {
             let (layout, written, touched, follows) = (leg.layout, leg.written.clone(), leg.touched, leg.follows);
             self.legs += 1;
             *leg = Leg { written, touched, follows, ..Leg::new(layout, self.legs, plan) };

@@ -5,6 +5,7 @@ mod binary;
 mod by_hand;
 mod canary;
 mod cast;
+mod channels;
 mod emergency;
 mod faults;
 mod first_minutes;

@@ -13,7 +13,7 @@ use super::project::Finding;
 use super::source::{Source, is_of_word, line_of, words};
 
 /// Crates by directory with their floors; `plugins/*` that is not here is on floor 2.
-const CRATES: [(&str, u8); 7] = [
+const CRATES: [(&str, u8); 8] = [
     ("src/machine", 0),
     ("src/schedule", 0),
     ("plugins/api", 1),
@@ -21,6 +21,7 @@ const CRATES: [(&str, u8); 7] = [
     ("plugins/json-edit", 1),
     ("src/config", 2),
     ("src/ledger", 2),
+    ("tests/sim", 2),
 ];
 /// The floor of a plugin.
 const PLUGIN: u8 = 2;

@@ -13,7 +13,7 @@ use super::outbox::{Hand, Mood, Outbox, Post, courier};
 use super::story::{START, Story, grace_plan, overlap_plan, refused, unsure};
 use crate::alert::{
     Composed, channel_failing, channel_recovered, clock_frozen, clock_thawed, credential_expiring, credential_refused,
-    idle_drift, overdue, overdue_suspended, reload_refused, test_alert,
+    idle_drift, ledger_behind, overdue, overdue_suspended, reload_refused, test_alert,
 };
 
 /// The message as it would be read, and the file that says how it must read.
@@ -298,6 +298,7 @@ fn matters_without_a_rotation() {
     golden!("clock-frozen", clock_frozen("prod", -7_200_000, START));
     golden!("idle-drift", idle_drift("prod", "my-crm", &[String::from("vault:apps/crm"), String::from("env:crm.env")], START));
     golden!("credential-refused", credential_refused("prod", "bondi", "last-used: auth (status 401)", START));
+    golden!("ledger-behind", ledger_behind("prod", START));
     golden!("clock-thawed", clock_thawed("prod", true, START));
     golden!("channel-recovered", channel_recovered("prod", "ops", later(-25), START));
     let problems = [String::from("cutover.toml:12:1: policy.my-crm.grcae: unknown key: did you mean \"grace\"?")];

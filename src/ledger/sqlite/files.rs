@@ -118,7 +118,7 @@ impl Place {
     }
 
     /// What root creates belongs to the directory's owner: a verb that root ran once must not lock the daemon out.
-    fn own(&self, file: &File) -> io::Result<()> {
+    pub(super) fn own(&self, file: &File) -> io::Result<()> {
         file.set_permissions(Permissions::from_mode(0o600))?;
         if rustix::process::geteuid().is_root() {
             let dir = fs::metadata(&self.dir)?;

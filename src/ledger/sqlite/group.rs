@@ -293,6 +293,7 @@ impl Group {
             rows::upsert(conn, table, &written).await?;
         }
         rows::insert(conn, &HISTORY, &self.history).await?;
+        self.head.commits += 1;
         meta::write_head(conn, ring, &self.head).await
     }
 }

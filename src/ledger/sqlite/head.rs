@@ -2,7 +2,7 @@
 //!
 //! A row's own MAC finds a changed row. The head finds what no row can tell: rows that are gone, rows put back from an older copy
 //! (it keeps for each table the count and the sum of all row MACs), and a history cut off at its end (it keeps the last entry's number
-//! and hash). A whole older copy of all files is not found: that needs a memory outside of them.
+//! and hash). A whole older copy of all files is not found by it: for that it counts the commits, and `mark.rs` remembers the count outside.
 
 use aws_lc_rs::digest;
 
@@ -26,7 +26,12 @@ pub(super) struct Head {
     pub(super) seq: u64,
     pub(super) hash: [u8; 32],
     pub(super) tables: [Tally; STATE.len()],
+    /// Commits, in groups, that were made so far.
+    pub(super) commits: u64,
 }
+
+/// Its length in bytes.
+const LENGTH: usize = 48 + STATE.len() * 40;
 
 impl Sum {
     fn limbs(mac: &[u8; 32]) -> [u64; 4] {
@@ -73,7 +78,7 @@ impl Head {
     pub(super) fn start(ledger: &[u8; 16]) -> Self {
         let mut first = b"cutover history\0".to_vec();
         first.extend_from_slice(ledger);
-        Self { seq: 0, hash: sha256(&first), tables: [Tally::default(); STATE.len()] }
+        Self { seq: 0, hash: sha256(&first), tables: [Tally::default(); STATE.len()], commits: 0 }
     }
 
     /// The next link of the chain.
@@ -84,7 +89,7 @@ impl Head {
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(40 + STATE.len() * 40);
+        let mut bytes = Vec::with_capacity(LENGTH);
         bytes.extend_from_slice(&self.seq.to_be_bytes());
         bytes.extend_from_slice(&self.hash);
         for table in &self.tables {
@@ -93,11 +98,12 @@ impl Head {
                 bytes.extend_from_slice(&limb.to_be_bytes());
             }
         }
+        bytes.extend_from_slice(&self.commits.to_be_bytes());
         bytes
     }
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        if bytes.len() != 40 + STATE.len() * 40 {
+        if bytes.len() != LENGTH {
             return None;
         }
         let number = |at: usize| bytes.get(at..at + 8)?.try_into().ok().map(u64::from_be_bytes);
@@ -109,7 +115,7 @@ impl Head {
                 *value = number(at + 8 + limb * 8)?;
             }
         }
-        Some(Self { seq: number(0)?, hash: bytes[8..40].try_into().ok()?, tables })
+        Some(Self { seq: number(0)?, hash: bytes[8..40].try_into().ok()?, tables, commits: number(LENGTH - 8)? })
     }
 }
 
@@ -174,6 +180,7 @@ mod tests {
     fn a_head_reads_as_it_was_written() {
         let mut head = Head::start(&[3; 16]);
         head.seq = 9;
+        head.commits = 12;
         head.tables[5].add(&[7; 32]);
         assert_eq!(Head::from_bytes(&head.to_bytes()), Some(head.clone()));
         assert_eq!(Head::from_bytes(&head.to_bytes()[1..]), None);

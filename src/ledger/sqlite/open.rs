@@ -14,6 +14,7 @@ use super::fault::Fault;
 use super::files::{Lock, Place};
 use super::group::Prepared;
 use super::head::Head;
+use super::mark::Mark;
 use super::meta::{self, Meta, SCHEMA};
 use super::renew::Renewal;
 use super::verify::{self, Passed, Refusal};
@@ -93,13 +94,15 @@ impl Opening<'_> {
                 return Err(OpenError { place: place.path.display().to_string(), ..error });
             }
         };
-        let (ring, shared) = (Arc::new(ring), Arc::new(Shared::new(older)));
+        let mark = Mark::take(&place, meta.ledger, meta.head.commits);
+        let (ring, shared) = (Arc::new(ring), Arc::new(Shared::new(older, mark.is_behind())));
         let mut writer = Writer {
             conn,
             ring: Arc::clone(&ring),
             head: meta.head,
             shared: Arc::clone(&shared),
             lock,
+            mark,
             since_checkpoint: 0,
             renewal: (older > 0).then(Renewal::default),
         };

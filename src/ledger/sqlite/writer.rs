@@ -1,6 +1,6 @@
 //! The single writer: one task that takes the commits that wait and makes them durable together.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use sqlx::sqlite::SqliteConnection;
@@ -12,6 +12,7 @@ use super::fault::{Fault, Weight, code};
 use super::files::Lock;
 use super::group::{self, Prepared};
 use super::head::Head;
+use super::mark::Mark;
 use super::renew::Renewal;
 use crate::CommitError;
 use crate::seal::Keyring;
@@ -26,6 +27,8 @@ const CHECKPOINT_EVERY: u64 = 1_000;
 /// What the writer is asked to do.
 pub(super) enum Work {
     Commit(Box<Waiting>),
+    /// A person believes this ledger although it is older than the one that was in use here.
+    Trust(oneshot::Sender<()>),
     Close(oneshot::Sender<Result<(), CommitError>>),
 }
 
@@ -43,6 +46,8 @@ pub(super) struct Shared {
     transactions: AtomicU64,
     /// Rows that an older key made.
     older: AtomicU64,
+    /// It is older than the one that was in use here.
+    behind: AtomicBool,
 }
 
 pub(super) struct Writer {
@@ -51,6 +56,7 @@ pub(super) struct Writer {
     pub(super) head: Head,
     pub(super) shared: Arc<Shared>,
     pub(super) lock: Lock,
+    pub(super) mark: Mark,
     /// Pages (about) written since the last checkpoint.
     pub(super) since_checkpoint: u64,
     /// Where the making anew of rows of older keys stands; `None` when there is nothing of it to do.
@@ -58,12 +64,16 @@ pub(super) struct Writer {
 }
 
 impl Shared {
-    pub(super) fn new(older: u64) -> Self {
-        Self { older: AtomicU64::new(older), ..Self::default() }
+    pub(super) fn new(older: u64, behind: bool) -> Self {
+        Self { older: AtomicU64::new(older), behind: AtomicBool::new(behind), ..Self::default() }
     }
 
     pub(super) fn older(&self) -> u64 {
         self.older.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn behind(&self) -> bool {
+        self.behind.load(Ordering::Relaxed)
     }
 
     pub(super) fn transactions(&self) -> u64 {
@@ -100,12 +110,14 @@ impl Writer {
             };
             match first {
                 Some(Work::Commit(waiting)) => group.push(*waiting),
+                Some(Work::Trust(done)) => self.trust(done),
                 Some(Work::Close(done)) => closing = Some(done),
                 None => break,
             }
             while closing.is_none() && group.len() < GROUP {
                 match queue.try_recv() {
                     Ok(Work::Commit(waiting)) => group.push(*waiting),
+                    Ok(Work::Trust(done)) => self.trust(done),
                     Ok(Work::Close(done)) => closing = Some(done),
                     Err(_) => break,
                 }
@@ -117,6 +129,13 @@ impl Writer {
             // Nobody may be waiting any more; the ledger is closed all the same.
             let _ = done.send(closed);
         }
+    }
+
+    fn trust(&mut self, done: oneshot::Sender<()>) {
+        self.mark.trust(self.head.commits);
+        self.shared.behind.store(false, Ordering::Relaxed);
+        // Who asked may have gone; it is so all the same.
+        let _ = done.send(());
     }
 
     /// Commits a group and tells everybody in it, after it is on disk.
@@ -162,6 +181,7 @@ impl Writer {
         match outcome {
             Ok((head, answers)) => {
                 self.head = head;
+                self.mark.advance(self.head.commits);
                 self.shared.transactions.fetch_add(1, Ordering::Relaxed);
                 Ok(answers)
             }
@@ -239,7 +259,7 @@ impl Writer {
     }
 
     async fn close(self) -> Result<(), CommitError> {
-        let Self { conn, shared, lock, .. } = self;
+        let Self { conn, shared, lock, mark, .. } = self;
         if let Err(error) = shared.check() {
             // Closing would carry the WAL into the database and sync it on the very handles that failed.
             std::mem::forget(conn);
@@ -247,6 +267,7 @@ impl Writer {
             return Err(error);
         }
         let closed = conn.close().await;
+        mark.sync();
         lock.release();
         closed.map_err(|error| CommitError::Failed(Fault::from(error).to_string()))
     }

@@ -5,4 +5,5 @@ mod crash;
 mod damage;
 mod file;
 mod home;
+mod mark;
 mod memory;

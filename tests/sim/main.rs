@@ -1,0 +1,89 @@
+//! The simulator's runs: `cargo test --test sim`; `tests/README.md` says how to run more.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test says what it expects; its helpers do so too")]
+
+use std::time::Instant;
+
+use cutover_sim::hunt::{self, Found};
+use cutover_sim::kind::Parts;
+
+/// A number that was asked for.
+fn asked(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.trim().replace('_', "").parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
+}
+
+/// Histories of the ordinary run.
+const HISTORIES: u64 = 200_000;
+/// The base that seeds are drawn from.
+const BASE: u64 = 2026;
+
+#[test]
+fn random_histories_break_nothing() {
+    if let Some(seed) = asked("CUTOVER_SIM_SEED") {
+        if let Some(found) = hunt::seed(seed) {
+            panic!("{}", hunt::told(&found));
+        }
+        println!("{}", hunt::lived(seed));
+        return;
+    }
+    let (base, histories) = (asked("CUTOVER_SIM_BASE").unwrap_or(BASE), asked("CUTOVER_SIM_HISTORIES").unwrap_or(HISTORIES));
+    let began = Instant::now();
+    for place in 0..histories {
+        if let Some(found) = hunt::seed(hunt::seed_of(base, place)) {
+            panic!("history {place} of base {base}\n{}", hunt::told(&found));
+        }
+    }
+    println!("{histories} random histories from base {base} in {:?}: nothing broken", began.elapsed());
+}
+
+fn exhaust(kinds: impl Iterator<Item = Parts>, faults: usize, bold: bool) -> usize {
+    kinds
+        .map(|parts| {
+            hunt::exhaust(&hunt::single(parts), faults, bold).unwrap_or_else(|found: Box<Found>| panic!("{}", hunt::told(&found)))
+        })
+        .sum()
+}
+
+/// Every model of provider × every answer to a second mint × every list × every way of telling the last use.
+#[test]
+fn one_fault_anywhere_breaks_nothing_in_any_model() {
+    let began = Instant::now();
+    let all = Parts::all();
+    let models = all.len();
+    let histories = exhaust(all.into_iter(), 1, true);
+    println!(
+        "{histories} histories with at most one fault in {models} kinds of provider in {:?}: nothing broken",
+        began.elapsed()
+    );
+    assert!(histories > 100_000, "the search has become small: {histories}");
+}
+
+/// Two faults of calls or crashes, in a sample of the models; in all of them with `CUTOVER_SIM_PAIRS=all`.
+#[test]
+fn two_faults_anywhere_break_nothing() {
+    let began = Instant::now();
+    let all = std::env::var("CUTOVER_SIM_PAIRS").is_ok_and(|pairs| pairs == "all");
+    let kinds: Vec<Parts> =
+        Parts::all().into_iter().enumerate().filter(|(place, _)| all || place % 60 == 7).map(|(_, kind)| kind).collect();
+    let models = kinds.len();
+    let histories = exhaust(kinds.into_iter(), 2, all);
+    println!(
+        "{histories} histories with at most two faults in {models} kinds of provider in {:?}: nothing broken",
+        began.elapsed()
+    );
+    assert!(histories > 50_000, "the search has become small: {histories}");
+}
+
+/// Without a fault every rotation comes to its end, by one mint.
+#[test]
+fn every_ordinary_rotation_ends() {
+    for parts in Parts::all() {
+        let mut kind = parts.kind();
+        kind.truth.rotations = 1;
+        let (sim, broken) = hunt::run(&kind, &[], true);
+        let story = || sim.story.clone().unwrap_or_default().join("\n");
+        assert!(broken.is_none(), "{}: {broken:?}\n{}", kind.name, story());
+        assert!(sim.is_closed(), "{}: {:?}\n{}", kind.name, sim.record.rotation.held, story());
+        assert!(sim.intents <= 1, "{}: {} intents\n{}", kind.name, sim.intents, story());
+    }
+}
