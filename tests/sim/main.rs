@@ -1,6 +1,8 @@
 //! The simulator's runs: `cargo test --test sim`; `tests/README.md` says how to run more.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test says what it expects; its helpers do so too")]
 
+mod regressions;
+
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
