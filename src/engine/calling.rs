@@ -100,9 +100,7 @@ impl Runner {
         if asks_provider {
             self.credential = line.provider.credential_mark().await;
         }
-        // A store that is slow does not keep an emergency's key from being made.
-        let in_emergency = self.record.machine.emergency.is_some();
-        if effect.guarded() && !(in_emergency && matches!(effect, Effect::Mint | Effect::Discard(_))) {
+        if self.record.machine.guards(&effect) {
             let before = Arc::clone(&self.record);
             let holdings = self.performer_job(|performer| Box::pin(async move { performer.targets().holdings().await })).await;
             self.step(Event::Guarded(holdings).into()).await?;

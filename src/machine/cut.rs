@@ -150,7 +150,9 @@ impl Work<'_> {
         let own = self.plan.provider.declares.authority == Authority::Own;
         match self.next.emergency.as_mut() {
             Some(emergency)
-                if (emergency.order == EmergencyOrder::CutFirst || on(Mutant::DeployFirstEvicts)) && !emergency.minted_anew && !own =>
+                if (emergency.order == EmergencyOrder::CutFirst || on(Mutant::DeployFirstEvicts))
+                    && !emergency.minted_anew
+                    && !own =>
             {
                 emergency.minted_anew = true;
                 true

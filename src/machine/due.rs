@@ -102,7 +102,10 @@ pub fn due(rotation: &Rotation, plan: &Plan, now: Now) -> Due {
     let (question, until) = match next(rotation, plan, now) {
         Next::Tell => return Due::Tell,
         Next::Call(effect) => {
-            let until = if now.frozen && !on(Mutant::FrozenIgnored) && (effect.ends_a_key() || effect == Effect::Mint || effect == Effect::Survey) {
+            let until = if now.frozen
+                && !on(Mutant::FrozenIgnored)
+                && (effect.ends_a_key() || effect == Effect::Mint || effect == Effect::Survey)
+            {
                 now.at.plus(Span::MINUTE)
             } else {
                 not_before
@@ -166,7 +169,8 @@ pub(crate) fn question(rotation: &Rotation, plan: &Plan, now: Now) -> Option<Que
 
 /// The next time at which the passing of time alone must be told.
 pub(crate) fn alarm(rotation: &Rotation, plan: &Plan) -> Stamp {
-    let mut alarm = rotation.held.as_ref().filter(|_| !on(Mutant::NeverToldAgain)).map_or(Stamp::NEVER, |held| held.told_at.plus(DAILY));
+    let mut alarm =
+        rotation.held.as_ref().filter(|_| !on(Mutant::NeverToldAgain)).map_or(Stamp::NEVER, |held| held.told_at.plus(DAILY));
     if let Some(grace) = &rotation.grace
         && grace_counts(rotation)
         && !on(Mutant::ThresholdsSleptOver)

@@ -140,6 +140,17 @@ impl Rotation {
         self.emergency.as_ref().is_some_and(|emergency| emergency.order == EmergencyOrder::CutFirst)
     }
 
+    /// The targets are read right before this call, and it is not made when they hold what they should not. A store that is slow keeps no
+    /// emergency from its new key, and nothing keeps a cut-first one from the cut.
+    #[must_use]
+    pub fn guards(&self, effect: &Effect) -> bool {
+        match effect {
+            Effect::Mint | Effect::Discard(_) => effect.guarded() && self.emergency.is_none(),
+            Effect::Cut(_) => !self.cuts_first(),
+            _ => effect.guarded(),
+        }
+    }
+
     /// The grace that the next mint asks for: in a cut-first emergency the shortest that the provider knows.
     #[must_use]
     pub fn grace_to_ask(&self, plan: &Plan) -> Span {
@@ -223,7 +234,9 @@ fn may_cut(rotation: &Rotation, emergency: &Emergency, plan: &Plan) -> bool {
     let mint = &rotation.mint;
     let in_hand = rotation.new.is_some() && !mint.received && !mint.to_read;
     match emergency.order {
-        EmergencyOrder::CutFirst => on(Mutant::CutTooEarly) || in_hand || (emergency.at_once && plan.provider.declares.authority == Authority::Separate),
+        EmergencyOrder::CutFirst => {
+            on(Mutant::CutTooEarly) || in_hand || (emergency.at_once && plan.provider.declares.authority == Authority::Separate)
+        }
         EmergencyOrder::DeployFirst if on(Mutant::DeployFirstCutsEarly) => in_hand,
         EmergencyOrder::DeployFirst => {
             rotation.phase == Phase::Retire && rotation.leg.as_ref().is_some_and(|leg| leg.evidence(plan))

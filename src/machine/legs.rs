@@ -138,7 +138,7 @@ impl Work<'_> {
             }
             Phase::Retire => {
                 self.set_back(holdings);
-                if unreadable && self.next.phase == Phase::Retire {
+                if unreadable && self.next.phase == Phase::Retire && self.next.emergency.is_none() {
                     let tries = self.again(self.tries(), None, false);
                     if tries >= TRIES {
                         self.hold_unreadable(holdings);
@@ -219,7 +219,7 @@ impl Work<'_> {
         if self.now.frozen && !on(Mutant::SpansTrusted) {
             self.distrust_spans();
         }
-        if watched.skew.is_some() {
+        if watched.skew.is_some() && !self.now.frozen {
             self.next.retire.provider_skew = watched.skew;
         }
         if self.drifted(&watched.targets) {
@@ -316,7 +316,8 @@ impl Work<'_> {
     }
 
     fn see_verifies(&mut self, leg: &mut Leg, watched: &Watched, deployed_at: Stamp) {
-        let own = self.next.mint.probed_at.unwrap_or(Stamp(0));
+        // A probe that is yet to come was made before the clock was set back.
+        let own = self.next.mint.probed_at.filter(|at| *at <= self.now.at).unwrap_or(Stamp(0));
         let granularity = self.plan.provider.declares.last_used.map_or(Span::ZERO, |l| l.granularity);
         let after = if on(Mutant::OwnProbeCounted) { Stamp(0) } else { deployed_at.max(own).plus(granularity) };
         let layout = leg.layout;

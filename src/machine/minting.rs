@@ -194,7 +194,8 @@ impl Work<'_> {
             self.hold(Why::SameKey);
             return;
         }
-        if minted.skew.is_some() {
+        // Measured against a clock that has stepped it says nothing later.
+        if minted.skew.is_some() && !self.now.frozen {
             self.next.retire.provider_skew = minted.skew;
         }
         if let Some(old) = &mut self.next.old {
@@ -225,7 +226,12 @@ impl Work<'_> {
         }
         self.next.mint.accepted = true;
         let settle = self.plan.provider.declares.settle;
-        if on(Mutant::UnbornKeyStaged) || settle == Span::ZERO || self.next.old.is_none() || self.next.old_dead() || self.next.cuts_first() {
+        if on(Mutant::UnbornKeyStaged)
+            || settle == Span::ZERO
+            || self.next.old.is_none()
+            || self.next.old_dead()
+            || self.next.cuts_first()
+        {
             self.stage();
         } else {
             self.next.call = Call::Ready { tries: 0, not_before: self.now.at.plus(settle), after_unknown: false };

@@ -156,7 +156,10 @@ mod planted {
         /// Every mutant with its bug in words.
         pub const ALL: [(Self, &'static str); 67] = [
             (Self::MintRetried, "A mint without an answer is taken for refused and sent again."),
-            (Self::RefusalTrusted, "After a mint without an answer the refusal of a replay is taken for a proof that no key was made."),
+            (
+                Self::RefusalTrusted,
+                "After a mint without an answer the refusal of a replay is taken for a proof that no key was made.",
+            ),
             (Self::LookedTooEarly, "A mint in doubt is looked up while it can still land."),
             (Self::ListLagIgnored, "An absent row is believed before the list would show it."),
             (Self::OrphanLeft, "An orphan that a look found is left where it is."),

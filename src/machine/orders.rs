@@ -233,7 +233,8 @@ impl Work<'_> {
         let Some(new) = self.next.new.take() else {
             return Err(self.illegal("the new key is not read yet: resume first"));
         };
-        let written = self.next.leg.as_ref().is_some_and(|leg| leg.number > 1 || leg.touched) && !on(Mutant::AbandonRevokesStaged);
+        let written =
+            self.next.leg.as_ref().is_some_and(|leg| leg.number > 1 || leg.touched) && !on(Mutant::AbandonRevokesStaged);
         if self.next.old.is_none() && written {
             self.next.new = Some(new);
             return Err(self.illegal("this is the policy's first key: there is nothing to go back to"));

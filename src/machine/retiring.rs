@@ -25,7 +25,11 @@ impl Work<'_> {
             self.close(End::First);
         } else if self.next.old_dead() {
             self.close(End::Done);
-        } else if !self.next.clock_ends_old(self.plan) && !self.next.old_is_ours && !self.plan.ended_by_hand() && !on(Mutant::NotOursEnded) {
+        } else if !self.next.clock_ends_old(self.plan)
+            && !self.next.old_is_ours
+            && !self.plan.ended_by_hand()
+            && !on(Mutant::NotOursEnded)
+        {
             self.close(End::OldLeft);
         } else {
             self.next.phase = Phase::Retire;

@@ -45,8 +45,7 @@ impl Sim {
             // Something comes right before it: what is due may be something else by then.
             return self.scripted(When::Call(label, count));
         }
-        let in_emergency = self.record.rotation.emergency.is_some();
-        if effect.guarded() && !(in_emergency && matches!(effect, Effect::Mint | Effect::Discard(_))) {
+        if self.record.rotation.guards(effect) {
             let before = self.record.rotation.clone();
             let holdings = self.holdings();
             self.step(Event::Guarded(holdings), Vec::new())?;

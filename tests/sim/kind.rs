@@ -204,7 +204,7 @@ impl Parts {
         let truth = Truth {
             model,
             first: dice.chance(8) && !own,
-            ours: dice.chance(90),
+            ours: dice.chance(80),
             apps,
             told,
             beside,

@@ -11,6 +11,8 @@ pub mod engine;
 pub mod hunt;
 pub mod kind;
 mod looks;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 pub mod oracle;
 mod persons;
 pub mod script;

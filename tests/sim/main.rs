@@ -1,15 +1,26 @@
 //! The simulator's runs: `cargo test --test sim`; `tests/README.md` says how to run more.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test says what it expects; its helpers do so too")]
 
+mod regressions;
+
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
 use cutover_sim::hunt::{self, Found};
 use cutover_sim::kind::Parts;
+use cutover_sim::mutants::{Killed, hunt_all};
 
 /// A number that was asked for.
 fn asked(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.trim().replace('_', "").parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
+}
+
+/// A planted bug is planted in the whole process: whoever looks for one in the machine as it is waits until it is out again.
+static PLANTED: RwLock<()> = RwLock::new(());
+
+fn unplanted() -> RwLockReadGuard<'static, ()> {
+    PLANTED.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Histories of the ordinary run.
@@ -19,6 +30,7 @@ const BASE: u64 = 2026;
 
 #[test]
 fn random_histories_break_nothing() {
+    let _unplanted = unplanted();
     if let Some(seed) = asked("CUTOVER_SIM_SEED") {
         if let Some(found) = hunt::seed(seed) {
             panic!("{}", hunt::told(&found));
@@ -39,7 +51,8 @@ fn random_histories_break_nothing() {
 fn exhaust(kinds: impl Iterator<Item = Parts>, faults: usize, bold: bool) -> usize {
     kinds
         .map(|parts| {
-            hunt::exhaust(&hunt::single(parts), faults, bold).unwrap_or_else(|found: Box<Found>| panic!("{}", hunt::told(&found)))
+            hunt::exhaust(&hunt::single(parts), faults, bold)
+                .unwrap_or_else(|found: Box<Found>| panic!("{}", hunt::told(&found)))
         })
         .sum()
 }
@@ -47,6 +60,7 @@ fn exhaust(kinds: impl Iterator<Item = Parts>, faults: usize, bold: bool) -> usi
 /// Every model of provider × every answer to a second mint × every list × every way of telling the last use.
 #[test]
 fn one_fault_anywhere_breaks_nothing_in_any_model() {
+    let _unplanted = unplanted();
     let began = Instant::now();
     let all = Parts::all();
     let models = all.len();
@@ -61,10 +75,11 @@ fn one_fault_anywhere_breaks_nothing_in_any_model() {
 /// Two faults of calls or crashes, in a sample of the models; in all of them with `CUTOVER_SIM_PAIRS=all`.
 #[test]
 fn two_faults_anywhere_break_nothing() {
+    let _unplanted = unplanted();
     let began = Instant::now();
     let all = std::env::var("CUTOVER_SIM_PAIRS").is_ok_and(|pairs| pairs == "all");
     let kinds: Vec<Parts> =
-        Parts::all().into_iter().enumerate().filter(|(place, _)| all || place % 60 == 7).map(|(_, kind)| kind).collect();
+        Parts::all().into_iter().enumerate().filter(|(place, _)| all || place % 24 == 7).map(|(_, kind)| kind).collect();
     let models = kinds.len();
     let histories = exhaust(kinds.into_iter(), 2, all);
     println!(
@@ -77,6 +92,7 @@ fn two_faults_anywhere_break_nothing() {
 /// Without a fault every rotation comes to its end, by one mint.
 #[test]
 fn every_ordinary_rotation_ends() {
+    let _unplanted = unplanted();
     for parts in Parts::all() {
         let mut kind = parts.kind();
         kind.truth.rotations = 1;
@@ -86,4 +102,25 @@ fn every_ordinary_rotation_ends() {
         assert!(sim.is_closed(), "{}: {:?}\n{}", kind.name, sim.record.rotation.held, story());
         assert!(sim.intents <= 1, "{}: {} intents\n{}", kind.name, sim.intents, story());
     }
+}
+
+/// Every planted bug is found; the table says by which check, in which history.
+#[test]
+fn every_planted_bug_is_found() {
+    let _alone = PLANTED.write().unwrap_or_else(PoisonError::into_inner);
+    let began = Instant::now();
+    let hunted = hunt_all(BASE, HISTORIES);
+    let mut survived = Vec::new();
+    println!("planted bug | rule left out | killed by | seed | histories");
+    for Killed { mutant, bug, by } in &hunted {
+        match by {
+            Some((found, histories)) => {
+                println!("{mutant:?} | {bug} | {} | {} | {histories}", found.violation.check, found.seed.unwrap_or_default());
+            }
+            None => survived.push(mutant),
+        }
+    }
+    println!("{} planted bugs in {:?}", hunted.len(), began.elapsed());
+    assert!(hunted.len() >= 40, "{} bugs are few", hunted.len());
+    assert!(survived.is_empty(), "not found: {survived:?}");
 }

@@ -103,7 +103,7 @@ impl Sim {
     }
 
     fn outside(&mut self, target: usize, content: Content) {
-        if self.world.targets[target].content != content {
+        if content != Content::default() && self.world.targets[target].content != content {
             self.world.meddle(target, content);
             self.oracle.meddled(target, &self.world);
         }
@@ -249,7 +249,8 @@ impl Sim {
         let old = self.record.first.and_then(|first| self.world.keys.get(first));
         let ends = old.and_then(|old| old.ended.map(|(at, _)| at).or(old.expires));
         let clocked = self.record.plan.provider_ends_old();
-        let old_expires_at = ends.filter(|_| clocked).map(|at| Stamp(at.0 + self.world.truth.skew));
+        // The dashboard says in how long, and the person reckons.
+        let old_expires_at = ends.filter(|_| clocked).map(|at| Stamp(at.0 + self.world.step));
         let handed = Handed { key: key(value), old_expires_at };
         self.ordered(Order::Submit(handed), vec![Learn::Made(value)])
     }

@@ -270,5 +270,30 @@ pub fn draw(dice: &mut Dice) -> Vec<Turn> {
         };
         script.push((when, upset));
     }
+    script.extend(theme(dice));
     script
+}
+
+/// Now and then things that belong together: each alone is likely, both at the right moment are not.
+fn theme(dice: &mut Dice) -> Vec<Turn> {
+    let turn = 8 + dice.below(20);
+    match dice.below(40) {
+        0 => vec![
+            (When::Turn(turn), Upset::Person(Say::Abandon)),
+            (When::Turn(turn + 1 + dice.below(4)), Upset::Emergency(dice.pick(&ORDERS))),
+        ],
+        1 => vec![
+            (When::Call("mint", 0), Upset::Fate(Fate::Refused(Class::Exists))),
+            (When::Call("replay", 0), Upset::Fate(Fate::LandsLate(Span::seconds(1 + dice.below(28) as i64)))),
+        ],
+        2 => vec![
+            (When::Call("mint", 0), Upset::Fate(Fate::ReplyLost)),
+            (When::Call(dice.pick(&["look-by-list", "discard", "reread", "replay"]), 0), Upset::Fate(Fate::draw(dice))),
+        ],
+        3 => vec![
+            (When::Turn(turn), Upset::VerifiesDown(Span::minutes(30))),
+            (When::Turn(turn + 2 + dice.below(8)), Upset::Down(Span::hours(5))),
+        ],
+        _ => Vec::new(),
+    }
 }

@@ -48,9 +48,14 @@ impl Oracle {
             let blind = self.excuses.blind || !is_exposed(&record.plan, record) || self.emergency.is_some();
             let silent = app.kind.every >= QUIET;
             let unseen = !app.is_seen() || record.plan.verifies.iter().all(|verify| is_partial(verify.kind));
+            // A target with somebody else's value holds a deploy-first emergency; its order to cut stands all the same.
+            let drifted = self.emergency.is_some() && self.excuses.meddled.is_some();
             // Where nothing shows the use, only the consumers that are asked are seen; and a restart that comes late is seen by quiet alone.
-            let excused =
-                self.excuses.wrong_word || self.excuses.stale || self.excuses.stepped || (unseen && (blind || silent));
+            let excused = drifted
+                || self.excuses.wrong_word
+                || self.excuses.stale
+                || self.excuses.stepped
+                || (unseen && (blind || silent));
             must(excused, "I2 no key in use is ended by us", || {
                 format!("k{key} by {cause:?}: {:?} runs with {:?} only", app.kind, app.holds)
             })?;
@@ -101,6 +106,7 @@ impl Oracle {
             || self.excuses.restored
             || self.excuses.lied
             || self.excuses.misnamed
+            || self.excuses.stepped
             || self.excuses.wrong_word
             || matches!(app.kind.reads, Reads::Forgotten(_));
         let dead = record.first.is_some_and(|first| !world.accepts(first));

@@ -20,7 +20,7 @@ pub fn at_rest(sim: &Sim) -> Turned {
 /// It waits for a person: at least one order takes it on.
 fn held(sim: &Sim) -> Turned {
     let rotation = &sim.record.rotation;
-    if sim.confirmed_step != 0 || sim.oracle.excuses.restored {
+    if sim.waits_by_a_wrong_clock() || sim.oracle.excuses.restored {
         // A person has said that a wrong clock is right, and it waits by that clock; or what it knows is not what was done.
         return Ok(());
     }
@@ -106,7 +106,7 @@ fn emergency(sim: &Sim, rotation: &Rotation, new: Option<Value>) -> Turned {
     let nameless = emergency.cut.iter().filter(|cut| cut.key.id.is_none()).count();
     let unsaid: Vec<&Value> = alive.iter().filter(|key| !open.contains(key)).collect();
     let excused = excuses.lied || excuses.misnamed || excuses.stepped;
-    must(unsaid.len() <= nameless || excused, "I18 every older key is accounted for", || {
+    must(unsaid.len() <= nameless + sim.lost_before || excused, "I18 every older key is accounted for", || {
         format!("{unsaid:?} live and nobody was told; the cut set is {:?}", emergency.cut)
     })
 }

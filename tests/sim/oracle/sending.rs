@@ -10,7 +10,7 @@ use cutover_machine::{Effect, Now};
 use super::{Oracle, must};
 use crate::engine::{Record, Turned, number};
 use crate::world::keys::Maker;
-use crate::world::{Value, World};
+use crate::world::{FOREIGN, Value, World};
 
 /// The calls that change something, or leave a trace that must be told from somebody else's.
 const fn leaves_a_trace(effect: &Effect) -> bool {
@@ -48,9 +48,11 @@ impl Oracle {
         let wants_guard = match effect {
             Effect::Mint | Effect::Discard(_) => !urgent,
             Effect::Hook { .. } | Effect::Deactivate | Effect::Revoke => true,
+            Effect::Cut(_) => self.emergency == Some(EmergencyOrder::DeployFirst),
             _ => false,
         };
         must(guarded || !wants_guard, "P1 the targets are read before every hook, mint and revoke", || label.to_owned())?;
+        self.nothing_foreign(effect, urgent, world, record)?;
         self.not_over_and_over(effect, world.now)?;
         let ends = matches!(effect, Effect::Deactivate | Effect::Revoke | Effect::Discard(_) | Effect::Mint);
         must(!(now.frozen && ends && !urgent), "I14 a clock that stepped starts and ends nothing", || label.to_owned())?;
@@ -63,6 +65,24 @@ impl Oracle {
             Effect::Cut(place) => self.cutting(*place, world, record),
             _ => Ok(()),
         }
+    }
+
+    /// Nothing that counts on the targets is done while one of them holds what is somebody else's.
+    fn nothing_foreign(&self, effect: &Effect, urgent: bool, world: &World, record: &Record) -> Turned {
+        let counts =
+            matches!(effect, Effect::Mint | Effect::Hook { .. } | Effect::Deactivate | Effect::Revoke | Effect::Discard(_));
+        let excused = urgent || self.excuses.stale || self.excuses.adopted_targets || self.excuses.restored;
+        if !counts || excused {
+            return Ok(());
+        }
+        let known = |value: Value| record.recorded.iter().any(|before| before.values().any(|there| there == value));
+        for (place, target) in world.targets.iter().enumerate().filter(|(place, _)| world.down.stores[*place] <= world.now) {
+            let foreign = target.content.values().find(|value| *value >= FOREIGN && !known(*value));
+            must(foreign.is_none(), "P1 nothing is done over somebody else's value", || {
+                format!("{} with target {place} holding {:?}", effect.label(), target.content)
+            })?;
+        }
+        Ok(())
     }
 
     /// M12: no call is made over and over without a pause.
