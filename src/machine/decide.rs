@@ -139,10 +139,10 @@ impl<'a> Work<'a> {
 
     /// What it was held for is over by itself.
     pub(crate) fn recovered(&mut self) {
-        if let Some(held) = self.next.held.take() {
-            if !on(Mutant::RecoveryUntold) {
-                self.tell(Fact::Recovered { why: held.why });
-            }
+        if let Some(held) = self.next.held.take()
+            && !on(Mutant::RecoveryUntold)
+        {
+            self.tell(Fact::Recovered { why: held.why });
         }
     }
 

@@ -94,11 +94,7 @@ impl Alarms {
     fn learn(&mut self, fact: &Fact, before: &Record, step: &Step, at: Stamp) {
         match fact {
             Fact::Held { .. } | Fact::StillHeld { .. } => self.told_at = Some(at),
-            Fact::Waiting { question } => {
-                if *question != Question::NoEvidence {
-                    self.told_at = Some(at);
-                }
-            }
+            Fact::Waiting { question } if *question != Question::NoEvidence => self.told_at = Some(at),
             Fact::MintIntended { .. }
                 if before.rotation.old.is_some() && self.watch.is_none() && step.next.retire.dead.is_none() =>
             {

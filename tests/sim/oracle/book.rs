@@ -134,7 +134,7 @@ impl Book {
     #[must_use]
     pub fn lacks_quiet(&self, record: &Record, slack: Span) -> Option<String> {
         let plan = &record.plan;
-        let Some(told) = plan.provider.declares.last_used.filter(|_| is_exposed(plan, record)) else { return None };
+        let told = plan.provider.declares.last_used.filter(|_| is_exposed(plan, record))?;
         if !self.answered {
             return Some(String::from("the last uses were never told since the last redeploy"));
         }
