@@ -1,9 +1,9 @@
 //! What the simulator has found in the product, each as the short history that showed it. Each broke a check before it was mended.
 
-use cutover_machine::plan::ReRotate as R;
 use cutover_machine::emergency::EmergencyOrder::{CutFirst, DeployFirst};
 use cutover_machine::event::Class;
 use cutover_machine::plan::ListBy as L;
+use cutover_machine::plan::ReRotate as R;
 use cutover_machine::time::Span;
 use cutover_sim::hunt;
 use cutover_sim::kind::{Model as M, Parts, Told as T};
@@ -49,7 +49,8 @@ fn a_replay_is_waited_for_like_the_first_call() {
 /// "There is one already" took the grace off the alarms although a key may have been made: the old one died and nobody had been told.
 #[test]
 fn that_a_key_exists_keeps_the_grace_on_the_alarms() {
-    let script = [at(2, Upset::Fate(Fate::Refused(Class::Exists))), call("replay", Upset::Fate(Fate::LandsLate(Span::seconds(7))))];
+    let script =
+        [at(2, Upset::Fate(Fate::Refused(Class::Exists))), call("replay", Upset::Fate(Fate::LandsLate(Span::seconds(7))))];
     lives((M::Fixed, R::Idempotent, L::Name, T::Lying, 0x4ed5_7d3c_47ac_9072), &script);
 }
 
@@ -117,11 +118,7 @@ fn after_a_drift_everything_is_deployed_and_seen_again() {
 /// `resume` with other verifies, in retire: what the ones before had seen counted for them.
 #[test]
 fn other_verifies_see_for_themselves() {
-    let script = [
-        at(105, Upset::Person(Say::ResumeChanged)),
-        at(23, Upset::Emergency(CutFirst)),
-        at(86, Upset::Backup(1)),
-    ];
+    let script = [at(105, Upset::Person(Say::ResumeChanged)), at(23, Upset::Emergency(CutFirst)), at(86, Upset::Backup(1))];
     lives((M::Overlap, R::Idempotent, L::Time, T::Absent, 0xca85_08ba_51a2_1d7c), &script);
 }
 
@@ -160,4 +157,23 @@ fn a_key_that_should_be_dead_is_not_presented_all_the_time() {
         let script = [call("revoke", Upset::Fate(Fate::Lies))];
         lives((M::Overlap, R::KeepsAll, L::Name, T::Exact, seed), &script);
     }
+}
+
+/// `abandon` closed a rotation whose lost mint had started the old key's clock: it ran out and nobody was told.
+#[test]
+fn abandon_closes_nothing_whose_clock_runs() {
+    let script = [
+        at(1, Upset::Fate(Fate::CrashAfter)),
+        at(12, Upset::Person(Say::Abandon)),
+        call("discard", Upset::StaleRead(1)),
+        call("mint", Upset::Fate(Fate::ReplyLost)),
+    ];
+    lives((M::Chosen, R::DropsOlder, L::Name, T::Exact, 0x3db3_6ed8_7c38_6aa2), &script);
+}
+
+/// An emergency while a first key was being given up waited for a new key that nobody makes.
+#[test]
+fn an_emergency_cuts_a_first_key_that_is_given_up() {
+    let script = [at(8, Upset::Person(Say::Abandon)), at(11, Upset::Emergency(CutFirst))];
+    lives((M::Overlap, R::Idempotent, L::Name, T::Lagging, 0xf69a_a6ff_4368_6768), &script);
 }
