@@ -235,7 +235,12 @@ fn may_cut(rotation: &Rotation, emergency: &Emergency, plan: &Plan) -> bool {
     let in_hand = rotation.new.is_some() && !mint.received && !mint.to_read;
     match emergency.order {
         EmergencyOrder::CutFirst => {
-            on(Mutant::CutTooEarly) || in_hand || (emergency.at_once && plan.provider.declares.authority == Authority::Separate)
+            // A first key that was being given up: none is waited for.
+            let unused = rotation.retire.unused;
+            on(Mutant::CutTooEarly)
+                || in_hand
+                || unused
+                || (emergency.at_once && plan.provider.declares.authority == Authority::Separate)
         }
         EmergencyOrder::DeployFirst if on(Mutant::DeployFirstCutsEarly) => in_hand,
         EmergencyOrder::DeployFirst => {

@@ -179,7 +179,7 @@ impl Work<'_> {
                 return self.abandon_in_doubt();
             }
             Phase::Mint if self.next.new.is_none() && !self.next.mint.received && !self.next.mint.to_read => {
-                if self.next.mint.lost {
+                if self.next.mint.lost || self.next.mint.clock_runs {
                     return Err(self.illegal("an earlier mint of this rotation may have made a key: go on with resume"));
                 }
                 self.abandoned();

@@ -1,5 +1,5 @@
-//! The promises of the design, one test each: it fails when the promise is broken. The machine's explorer
-//! (`src/machine/tests/explore.rs`) proves 1, 2, 4 and 5 of every path of the protocol; here the whole of cutover keeps them over real
+//! The promises of the design, one test each: it fails when the promise is broken. The simulator
+//! (`tests/sim`) proves 1, 2, 4 and 5 of every path of the protocol; here the whole of cutover keeps them over real
 //! sockets, files and a ledger. The tenth belongs to emergencies, which are not there yet.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ const DURING: &str = "{ KEY = \"{{ old.secret }}\", KEY_NEW = \"{{ new.secret }}
 const LAST_USED: &str = "[[policy.crm.verify]]\nkind = \"last-used\"\n";
 
 /// 1. No call, write or restart takes an accepted key away from an application, whatever crashes. Every phase is stopped and started
-/// again under an application that never stops calling. `src/machine/tests/explore.rs` has every other moment; `lost.rs` and
+/// again under an application that never stops calling. `tests/sim` has every other moment; `lost.rs` and
 /// `hostile.rs` have the lost and the hostile replies.
 #[tokio::test(flavor = "multi_thread")]
 async fn promise_1_no_step_takes_an_accepted_key_away() {

@@ -239,6 +239,7 @@ impl Sim {
             && before.phase != Phase::Closed
             && before.held.is_none()
             && before.asked_at.is_none()
+            && before.unproven_told_at.is_none()
             && before.emergency.is_none()
             && !self.oracle.excuses.restored
             && !self.waits_by_a_wrong_clock()

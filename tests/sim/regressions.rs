@@ -158,3 +158,22 @@ fn a_key_that_should_be_dead_is_not_presented_all_the_time() {
         lives((M::Overlap, R::KeepsAll, L::Name, T::Exact, seed), &script);
     }
 }
+
+/// `abandon` closed a rotation whose lost mint had started the old key's clock: it ran out and nobody was told.
+#[test]
+fn abandon_closes_nothing_whose_clock_runs() {
+    let script = [
+        at(1, Upset::Fate(Fate::CrashAfter)),
+        at(12, Upset::Person(Say::Abandon)),
+        call("discard", Upset::StaleRead(1)),
+        call("mint", Upset::Fate(Fate::ReplyLost)),
+    ];
+    lives((M::Chosen, R::DropsOlder, L::Name, T::Exact, 0x3db3_6ed8_7c38_6aa2), &script);
+}
+
+/// An emergency while a first key was being given up waited for a new key that nobody makes.
+#[test]
+fn an_emergency_cuts_a_first_key_that_is_given_up() {
+    let script = [at(8, Upset::Person(Say::Abandon)), at(11, Upset::Emergency(CutFirst))];
+    lives((M::Overlap, R::Idempotent, L::Name, T::Lagging, 0xf69a_a6ff_4368_6768), &script);
+}

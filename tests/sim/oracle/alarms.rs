@@ -163,7 +163,7 @@ impl Alarms {
                     "I10 the grace is never believed longer than it is",
                     || format!("believed until {:?}, it ends at {runs:?}", grace.end),
                 )?;
-                must(excuses.stepped || grace.end <= watch.end, "I10 the earlier end counts", || {
+                must(excuses.stepped || excuses.restored || grace.end <= watch.end, "I10 the earlier end counts", || {
                     format!("{grace:?}, {watch:?}")
                 })
             }

@@ -120,7 +120,8 @@ impl Oracle {
     pub(super) fn written(&self, target: usize, world: &World, record: &Record) -> Turned {
         let place = &world.targets[target];
         let new = new_key(record);
-        let lives = new.is_some_and(|new| world.lives(new));
+        // Whether somebody else's value is accepted anywhere nobody here knows.
+        let lives = new.is_some_and(|new| world.lives(new) || new >= FOREIGN);
         let hurt = new.and_then(|new| world.keys.get(new)?.ended).is_some_and(|(_, cause)| !cause.is_ours());
         let excused = hurt || self.excuses.restored || self.excuses.lied || self.excuses.misnamed || self.excuses.wrong_word;
         must(lives || excused || self.emergency.is_some(), "I1 nothing dead is written", || {

@@ -106,6 +106,8 @@ pub struct Oracle {
     answered: bool,
     /// The last mint was sent because a person ordered it.
     mint_was_ordered: bool,
+    /// A person has ordered a mint in doubt to be repeated, in this rotation or an earlier one.
+    ever_ordered: bool,
     /// Candidates and orphans of the last look.
     orphans: usize,
     /// A manual or clocked model's own facts.
@@ -133,6 +135,7 @@ impl Oracle {
             switched_off: None,
             answered: false,
             mint_was_ordered: false,
+            ever_ordered: false,
             orphans: 0,
             told: kind.truth.told,
         }
@@ -238,14 +241,20 @@ impl Oracle {
                 let lives = record.plan.ended_by_hand() && old.is_some_and(|old| world.lives(old));
                 self.excuses.wrong_word |= !moved || lives;
             }
-            Order::MintAgain => self.excuses.mint_ordered = true,
+            Order::MintAgain => {
+                self.excuses.mint_ordered = true;
+                self.ever_ordered = true;
+            }
             Order::Emergency(order, _) => {
                 let stricter = *order == EmergencyOrder::CutFirst || self.emergency.is_none() || record.rotation.is_written();
                 if stricter {
                     self.emergency = Some(*order);
                 }
             }
-            Order::Submit(_) => self.unresolved = false,
+            Order::Submit(handed) => {
+                self.unresolved = false;
+                self.adopted.extend(crate::engine::number(&handed.key.fingerprint));
+            }
             Order::Abandon => self.book.anew(world.now),
             Order::AdoptOld | Order::Resume => {}
         }
@@ -332,7 +341,7 @@ impl Oracle {
     /// A mint in doubt was repeated by a person's order: what it left is told to that person.
     #[must_use]
     pub const fn ordered_mints(&self) -> bool {
-        self.mint_was_ordered
+        self.ever_ordered
     }
 
     /// What a script does to this history's excuses from the outset.

@@ -25,7 +25,10 @@ fn held(sim: &Sim) -> Turned {
         return Ok(());
     }
     // An emergency's report stands open until everything is accounted for.
-    let asks = rotation.held.is_some() || rotation.asked_at.is_some() || rotation.emergency.is_some();
+    let asks = rotation.held.is_some()
+        || rotation.asked_at.is_some()
+        || rotation.unproven_told_at.is_some()
+        || rotation.emergency.is_some();
     let state = || format!("{:?} {:?}", rotation.phase, rotation.held);
     must(asks, "I13 every rotation ends or is held", state)?;
     let orders = [Order::Resume, Order::MintAgain, Order::Abandon, Order::Confirm, Order::ConfirmRetire, Order::AdoptOld];

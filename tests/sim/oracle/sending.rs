@@ -194,9 +194,11 @@ impl Oracle {
                 let own = record.plan.provider.declares.authority == Authority::Own;
                 let at_once = rotation.emergency.as_ref().is_some_and(|emergency| emergency.at_once);
                 let _ = world;
-                must(new.is_some() || (at_once && !own), "P10 cut-first cuts with the new key in hand", || {
-                    format!("{:?}", rotation.phase)
-                })
+                must(
+                    new.is_some() || rotation.retire.unused || (at_once && !own),
+                    "P10 cut-first cuts with the new key in hand",
+                    || format!("{:?}", rotation.phase),
+                )
             }
             _ => Ok(()),
         }
