@@ -18,12 +18,15 @@ impl Shared {
     }
 }
 
-/// Tells it once for each time it is found, before anything goes on.
+/// The ledger's note: since when it is told, empty once it is trusted.
+const NOTE: &str = "ledger-behind";
+
+/// Tells it before anything goes on; once, however often it is started meanwhile. `notes`: what the ledger has noted.
 ///
 /// # Errors
 /// The ledger did not take it.
-pub async fn tell(shared: &Shared) -> Result<(), String> {
-    if !shared.behind() {
+pub async fn tell(shared: &Shared, notes: &[(String, String)]) -> Result<(), String> {
+    if !shared.behind() || notes.iter().any(|(name, since)| name == NOTE && !since.is_empty()) {
         return Ok(());
     }
     warn!("the ledger is older than the one that was in use here: nothing is done on its word until `cutover resume`");
@@ -31,7 +34,8 @@ pub async fn tell(shared: &Shared) -> Result<(), String> {
     let told = alert::ledger_behind(&shared.environment(), now);
     let entry = HistoryEntry::plain(now, None, "cutover", "ledger-behind", &serde_json::json!({}));
     let alerts = vec![alert_row(&told.message, &[], &shared.channels(), now)];
-    let commit = Commit { history: vec![entry], alerts, ..Commit::default() };
+    let notes = vec![(NOTE.to_owned(), now.0.to_string())];
+    let commit = Commit { history: vec![entry], alerts, notes, ..Commit::default() };
     shared.ledger.commit(commit).await.map_err(|error| error.to_string())
 }
 
@@ -53,7 +57,7 @@ impl Engine {
         }
         let facts = serde_json::json!({ "reason": reason });
         let row = HistoryEntry::plain(shared.clock.now(), None, actor, "ledger-trusted", &facts);
-        let commit = Commit { history: vec![row], ..Commit::default() };
+        let commit = Commit { history: vec![row], notes: vec![(NOTE.to_owned(), String::new())], ..Commit::default() };
         let refused = |error: cutover_ledger::CommitError| OrderRefused { reason: error.to_string() };
         shared.ledger.commit(commit).await.map_err(refused)?;
         shared.ledger.trust().await.map_err(refused)?;

@@ -161,7 +161,7 @@ impl Engine {
         let shared = &self.shared;
         let loaded = shared.ledger.load().await.map_err(|error| error.to_string())?;
         sanity::recall(shared, &loaded.notes).await?;
-        behind::tell(shared).await?;
+        behind::tell(shared, &loaded.notes).await?;
         for key in loaded.keys {
             shared.know_key(&key.policy, key.fingerprint);
         }

@@ -248,6 +248,8 @@ async fn an_older_ledger_is_not_believed_until_a_person_says_so() {
         assert_eq!(daemon.wait().code, Some(0));
     }
     assert_eq!(world.provider.mints(), 1);
+    let told = world.alert_texts().iter().filter(|text| text.contains("holds less than")).count();
+    assert_eq!(told, 1, "it is told once, however often it is started");
     unharmed(&world).await.result().unwrap_or_else(|wrong| panic!("{wrong}\n{}", world.log()));
     let daemon = world.daemon(Deed::Watch);
     assert_eq!(fate(&world, &daemon).await, Fate::Behind);
