@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::due::EXPIRY_MARGIN;
+use crate::ending::EXPIRY_MARGIN;
 use crate::event::Effect;
 use crate::mutants::{Mutant, on};
 use crate::plan::{Authority, Plan};

@@ -3,7 +3,7 @@
 use alloc::string::String;
 
 use crate::decide::{TRIES, Work};
-use crate::due::{EXPIRY_MARGIN, expiry_by_our_clock};
+use crate::ending::{EXPIRY_MARGIN, expiry_by_our_clock};
 use crate::event::{Answer, Effect, Fact, Illegal};
 use crate::mutants::{Mutant, on};
 use crate::state::{Call, End, Phase, Proof, Why};
