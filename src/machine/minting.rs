@@ -6,7 +6,7 @@ use crate::decide::{TRIES, Work};
 use crate::doubt::can_discard;
 use crate::event::{Answer, Class, Effect, Fact, Illegal, Listed, Minted, Refused, Survey};
 use crate::mutants::{Mutant, on};
-use crate::plan::{ListBy, Plan};
+use crate::plan::{Lifecycle, ListBy, Plan};
 use crate::state::{Call, Phase, Proof, Why};
 use crate::time::{Span, Stamp};
 
@@ -219,7 +219,8 @@ impl Work<'_> {
     }
 
     /// Nothing can show that the new key is accepted: it is written once its birth would be seen. With the old key dead the application is
-    /// down already, and nothing waits.
+    /// down already, and nothing waits. Nor does it where the provider has put the new key in the old one's place: it may use it itself from
+    /// that moment on, as Bondi does, which signs its calls with it.
     pub(crate) fn taken_on_trust(&mut self) {
         if self.plan.provider.verbs.probe {
             return;
@@ -231,6 +232,7 @@ impl Work<'_> {
             || self.next.old.is_none()
             || self.next.old_dead()
             || self.next.cuts_first()
+            || self.plan.provider.lifecycle == Lifecycle::Grace
         {
             self.stage();
         } else {

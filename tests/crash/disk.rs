@@ -97,7 +97,7 @@ async fn a_full_or_failing_disk_at_every_point() {
     let mut cases = Vec::new();
     for kind in [Kind::Overlap, Kind::FixedGrace] {
         let last = points_of(kind).await;
-        for (error, step) in [(ENOSPC, 97), (EIO, 107)] {
+        for (error, step) in [(ENOSPC, 149), (EIO, 163)] {
             cases.extend(amount.of(last, step).into_iter().map(|from| Case { kind, from, error }));
         }
     }

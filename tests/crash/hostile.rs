@@ -196,7 +196,7 @@ async fn bytes_that_had_been_durable_are_lost() {
     let mut cases = Vec::new();
     for kind in [Kind::Overlap, Kind::FixedGrace] {
         let last = points_of(kind).await;
-        for at in amount.of(last, if amount.all { 1 } else { 140 }).into_iter().step_by(if amount.all { 13 } else { 1 }) {
+        for at in amount.of(last, if amount.all { 1 } else { 211 }).into_iter().step_by(if amount.all { 13 } else { 1 }) {
             let mut dice = Dice::new(u64::try_from(amount.seed + at).expect("a number"));
             let frames = [1, 2 + dice.below(6), 10 + dice.below(60)].map(Wound::Frames);
             let flips = [(); 3].map(|()| Wound::Flip(dice.next()));

@@ -102,7 +102,7 @@ async fn kills_at_random_moments() {
     }
     let amount = Amount::wanted();
     let mut dice = Dice::new(u64::try_from(amount.seed).expect("a number"));
-    let runs = if amount.all { 400 } else { 20 };
+    let runs = if amount.all { 400 } else { 12 };
     let cases = (0..runs).map(|n| (KINDS[n % KINDS.len()], Duration::from_millis(dice.next() % 6_000)));
     side_by_side("kills at random moments", cases.collect(), run_by_time).await;
 }
@@ -200,7 +200,7 @@ async fn a_kill_at_every_point() {
     let mut cases = Vec::new();
     for kind in KINDS {
         let last = points_of(kind).await;
-        cases.extend(amount.of(last, 41).into_iter().map(|at| Case { kind, at, again: None, power: None }));
+        cases.extend(amount.of(last, 59).into_iter().map(|at| Case { kind, at, again: None, power: None }));
     }
     run_all("kills", cases).await;
 }
@@ -215,9 +215,9 @@ async fn a_kill_while_it_recovers_from_a_kill() {
     for kind in KINDS {
         let last = points_of(kind).await;
         // A recovery has fewer points than what it recovers from; one that is never reached is a kill at rest.
-        for at in amount.of(last, 131).into_iter().step_by(if amount.all { 7 } else { 1 }) {
+        for at in amount.of(last, 193).into_iter().step_by(if amount.all { 7 } else { 1 }) {
             let first = 1 + (amount.seed + at) % 31;
-            cases.extend((first..=last - at / 2).step_by(if amount.all { 31 } else { 149 }).map(|again| Case {
+            cases.extend((first..=last - at / 2).step_by(if amount.all { 31 } else { 211 }).map(|again| Case {
                 kind,
                 at,
                 again: Some(again),
@@ -238,7 +238,7 @@ async fn a_power_cut_at_every_point() {
     for kind in KINDS {
         let last = points_of(kind).await;
         let seed = u64::try_from(amount.seed).expect("a number");
-        cases.extend(amount.of(last, 43).into_iter().map(|at| {
+        cases.extend(amount.of(last, 67).into_iter().map(|at| {
             let mut dice = Dice::new(seed ^ u64::try_from(at).expect("a number"));
             Case { kind, at, again: None, power: Some(dice.next()) }
         }));

@@ -117,15 +117,9 @@ impl Kind {
                     ("[rotate]\n", "[rotate]\ntimeout = \"1s\"\n"),
                 ],
             ),
-            Self::FixedGrace => (
-                "bondi",
-                include_str!("../../plugins/providers/bondi.toml"),
-                &[
-                    ("[rotate]\n", "[rotate]\ntimeout = \"1s\"\n"),
-                    // Not declared as shipped, so the worst case would be waited for.
-                    ("secret    = { prefix", "settle    = \"1s\"\nsecret    = { prefix"),
-                ],
-            ),
+            Self::FixedGrace => {
+                ("bondi", include_str!("../../plugins/providers/bondi.toml"), &[("[rotate]\n", "[rotate]\ntimeout = \"1s\"\n")])
+            }
             Self::Manual => (
                 "plana-manual",
                 include_str!("../../plugins/providers/plana-manual.toml"),

@@ -217,6 +217,9 @@ impl Parts {
             finds: dice.chance(50),
             rotations: 1 + u32::from(dice.chance(30)),
         };
+        // A provider that puts the new key in the old one's place, and has nothing that would show it, takes it at once: it may use it itself.
+        let in_place = plan.provider.lifecycle == Lifecycle::Grace && !plan.provider.verbs.probe;
+        let truth = Truth { birth: if in_place { Span::ZERO } else { truth.birth }, ..truth };
         let name = format!("{model:?} {re_rotate:?} list={list:?} used={told:?} {beside:?} targets={targets} ({seed:x})");
         Kind { name, plan, truth }
     }

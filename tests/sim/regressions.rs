@@ -36,7 +36,7 @@ fn a_look_at_the_targets_puts_off_no_question_about_uses() {
 /// Without a probe a new key was written at once, before the provider accepts it.
 #[test]
 fn a_key_that_nothing_can_show_is_written_once_it_is_born() {
-    lives((M::Fixed, R::KeepsAll, L::None, T::Exact, 0xc70b_8899_befe_c0ed), &[]);
+    lives((M::ManualClock, R::Destroys, L::Time, T::Lying, 0x1da), &[]);
 }
 
 /// A replay without an answer was still on its way when the list was looked at: its key was left, and the old key's clock forgotten.
