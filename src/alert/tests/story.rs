@@ -61,6 +61,8 @@ pub struct Story {
     pub old_is_ours: bool,
     pub policy: String,
     pub ask: String,
+    /// No verify sees the new key, and nothing tells of uses.
+    pub silent: bool,
 }
 
 impl Story {
@@ -76,6 +78,7 @@ impl Story {
             old_is_ours: true,
             policy: String::from("my-crm"),
             ask: String::new(),
+            silent: false,
         }
     }
 
@@ -113,7 +116,7 @@ impl Story {
     /// Goes on until something is told (after what was told already), or nothing is left to do. `answer` replaces the good answers.
     pub fn until_told(&mut self, mut answer: impl FnMut(&Effect) -> Option<Event>) -> Composed {
         let before = self.told.len();
-        for _ in 0..2_000 {
+        for _ in 0..50_000 {
             if self.told.len() > before {
                 return self.told[before].clone();
             }
@@ -144,8 +147,8 @@ impl Story {
         Event::Watched(Watched {
             began: self.now,
             targets: vec![self.holds()],
-            verifies: verifies.iter().map(|place| (*place, Sight::Holds)).collect(),
-            uses: Some(Uses { new: Use::At(self.now, None), old }),
+            verifies: verifies.iter().map(|place| (*place, if self.silent { Sight::Not } else { Sight::Holds })).collect(),
+            uses: (!self.silent).then_some(Uses { new: Use::At(self.now, None), old }),
             skew: None,
         })
     }
