@@ -242,7 +242,7 @@ impl Courier {
         if open.is_empty() {
             return None;
         }
-        let until = line.waits_until(now);
+        let until = line.waits_until(&open, now);
         if until > now {
             pause.sooner(until);
             return None;
@@ -259,7 +259,8 @@ impl Courier {
             return None;
         }
         line.busy = true;
-        Some((due, if line.failures.is_multiple_of(2) { Turn::LeastTried } else { Turn::MostSevere }))
+        line.turns = line.turns.wrapping_add(1);
+        Some((due, if line.turns.is_multiple_of(2) { Turn::LeastTried } else { Turn::MostSevere }))
     }
 
     async fn settle(&self, commit: Commit, pause: &mut Pause, now: Stamp) {

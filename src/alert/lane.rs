@@ -8,7 +8,7 @@ use cutover_ledger::{Commit, DeliveryResult, DeliveryWrite};
 use tracing::warn;
 
 use super::courier::Shared;
-use super::line::wait;
+use super::line::{PRESSING, wait};
 use super::parcel::{Item, Parcel};
 use super::plain::channel_recovered;
 
@@ -46,12 +46,17 @@ pub(super) async fn lane(
 ) -> Option<Stamp> {
     let mut next = None;
     let mut sooner = |at: Stamp| next = Some(next.map_or(at, |next: Stamp| next.min(at)));
+    let began = shared.clock.now();
+    // What has a clock running against it does not wait because something else has failed.
+    let presses = parcels.iter().flat_map(|parcel| &parcel.items).any(|item| item.presses(began));
+    let at_last = |at: Stamp, now: Stamp| if presses { at.min(now.plus(PRESSING)) } else { at };
     // A channel that is known to fail is tried once, another one twice: the first message may be one that it never takes.
     let mut in_a_row = u32::from(shared.lines().get(&channel).is_some_and(|line| line.failures > 0));
     for parcel in parcels {
         if in_a_row >= IN_A_ROW {
             // What is left stays due; the line itself waits.
-            sooner(shared.lines().get(&channel).map_or(Stamp(0), |line| line.until));
+            let until = shared.lines().get(&channel).map_or(Stamp(0), |line| line.until);
+            sooner(at_last(until, shared.clock.now()));
             break;
         }
         let told = tokio::time::timeout(SEND, notifier.tell(&parcel.message)).await.unwrap_or_else(|_| Err(late()));
@@ -65,7 +70,7 @@ pub(super) async fn lane(
             }
             Err(error) => {
                 in_a_row += 1;
-                sooner(refused(&shared, &channel, &parcel.items, &error, now).await);
+                sooner(at_last(refused(&shared, &channel, &parcel.items, &error, now).await, now));
             }
         }
     }
@@ -125,6 +130,7 @@ async fn refused(shared: &Shared, channel: &str, items: &[Item], error: &NotifyE
         let mut lines = shared.lines();
         let line = lines.entry(channel.to_owned()).or_default();
         line.failures = line.failures.saturating_add(1);
+        line.tried = now;
         line.detail = error.to_string();
         // One message that this channel never takes must not keep the others from it.
         let only_this = error.permanent && line.failures < IN_A_ROW;

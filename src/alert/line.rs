@@ -21,7 +21,7 @@ const BURST: Span = Span::minutes(10);
 /// With less time left than this nothing is gathered.
 const HASTE: Span = Span::minutes(15);
 /// An alert with a clock running against it is tried at least this often: a channel that is up for a minute must get it.
-const PRESSING: Span = Span::seconds(45);
+pub(super) const PRESSING: Span = Span::seconds(45);
 
 /// What nobody shares, or nobody may wait for.
 const AT_ONCE: [&str; 3] = ["test", "channel-failing", "emergency-report"];
@@ -43,8 +43,12 @@ pub(super) struct Line {
     pub busy: bool,
     /// Failures in a row.
     pub failures: u32,
+    /// How often it was served: what comes first takes turns.
+    pub turns: u32,
     /// Nothing is sent before this.
     pub until: Stamp,
+    /// When it was tried last without success.
+    pub tried: Stamp,
     /// Nothing was accepted since.
     pub failing_since: Option<Stamp>,
     /// The day of failing that the other channels were told of.
@@ -99,9 +103,10 @@ impl Line {
         self.notifier = Some(Arc::clone(notifier));
     }
 
-    /// When the channel may be tried.
-    pub(super) fn waits_until(&self, now: Stamp) -> Stamp {
-        sane(self.until, now)
+    /// When the channel may be tried. What has a clock running against it does not wait because something else has failed.
+    pub(super) fn waits_until(&self, open: &[Item], now: Stamp) -> Stamp {
+        let until = sane(self.until, now);
+        if open.iter().any(|item| item.presses(now)) { until.min(self.tried.plus(PRESSING)) } else { until }
     }
 
     /// When an alert may be sent.

@@ -121,7 +121,7 @@ pub(super) struct Parcel {
     pub items: Vec<Item>,
 }
 
-/// What comes first on a channel that does not take everything. The two take turns from one failure to the next.
+/// What comes first on a channel that does not take everything. The two take turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     /// What was tried least: a message that the channel never takes does not keep the others from it.

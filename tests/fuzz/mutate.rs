@@ -2,10 +2,16 @@
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+use proptest::test_runner::RngSeed;
 
 /// How many inputs each target is given: `CUTOVER_FUZZ_CASES`, or what the ordinary run has time for.
 pub fn cases(ordinary: u32) -> u32 {
     std::env::var("CUTOVER_FUZZ_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(ordinary)
+}
+
+/// The inputs are the same each time, so that a build does not fail by chance; others with `CUTOVER_FUZZ_SEED=NUMBER`.
+pub fn seed() -> RngSeed {
+    RngSeed::Fixed(std::env::var("CUTOVER_FUZZ_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(2026))
 }
 
 /// One change of a text.

@@ -405,6 +405,11 @@ async fn a_ledger_put_back_from_the_middle_of_a_rotation_stops_and_takes_no_key_
     let home = format!("sqlite:{}", desk.path("ledger.db").display());
     code(&desk.verb(&["ledger", "copy", "--from", &copy, "--to", &home]).await, 0);
     let daemon = desk.daemon().await;
+    // It is seen to be older than what was in use here: nothing is done on its word before somebody has said that it may be.
+    let status = json(&desk.verb(&["status", "--json"]).await);
+    assert_eq!(status["ledger_behind"], true, "{status:#}");
+    assert_eq!(plana.mints(), 1);
+    code(&desk.verb(&["resume", "--reason", "restored from the copy"]).await, 0);
     // It has looked at its targets again, does not know what stands there, and says so.
     let told = tokio::time::timeout(Duration::from_secs(120), async {
         loop {

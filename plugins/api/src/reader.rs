@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use cutover_machine::Span;
 
@@ -23,15 +23,26 @@ pub struct Problem {
 }
 
 impl fmt::Display for Problem {
-    /// `file:line:column: key: what is wrong: what would be right`.
+    /// `file:line:column: key: what is wrong: what would be right`. On one line: what stands in a file reaches no terminal as it is.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = Plain(f);
         if self.place.line > 0 {
-            write!(f, "{}: ", self.place)?;
+            write!(line, "{}: ", self.place)?;
         }
         if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
+            write!(line, "{}: ", self.key)?;
         }
-        write!(f, "{}: {}", self.wrong, self.right)
+        write!(line, "{}: {}", self.wrong, self.right)
+    }
+}
+
+/// Writes control characters by their names.
+struct Plain<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for Plain<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars()
+            .try_for_each(|c| if c.is_control() { write!(self.0, "{}", c.escape_default()) } else { self.0.write_char(c) })
     }
 }
 
