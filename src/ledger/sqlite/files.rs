@@ -159,19 +159,24 @@ impl Place {
     }
 }
 
-impl Lock {
-    /// Takes the lock and leaves `pid` in it for those who come later.
-    pub(super) fn take(place: &Place, pid: u32) -> Result<Self, OpenError> {
-        let path = place.beside(".lock");
-        let mut pid_file = OpenOptions::new()
+impl Place {
+    /// Opens a file beside the ledger, for reading and writing; made where there is none, for the owner alone. What is in it stays.
+    pub(super) fn open_beside(&self, ending: &str) -> std::io::Result<File> {
+        OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
             .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
-            .open(&path)
-            .map_err(|error| place.io(&error, "its lock file cannot be opened"))?;
+            .open(self.beside(ending))
+    }
+}
+
+impl Lock {
+    /// Takes the lock and leaves `pid` in it for those who come later.
+    pub(super) fn take(place: &Place, pid: u32) -> Result<Self, OpenError> {
+        let mut pid_file = place.open_beside(".lock").map_err(|error| place.io(&error, "its lock file cannot be opened"))?;
         match flock(&pid_file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Err(locked(place, &mut pid_file)),

@@ -4,12 +4,10 @@
 //! mark can. It is written after each commit and costs no barrier: a power cut may leave an older one, which says less but nothing wrong. It
 //! is no secret and no proof; without it a ledger is believed.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::io::Read as _;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
-
-use rustix::fs::OFlags;
+use std::os::unix::fs::FileExt as _;
 
 use super::files::Place;
 
@@ -97,14 +95,7 @@ impl Mark {
 }
 
 fn open(place: &Place) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
-        .open(place.beside(".seen"))?;
+    let file = place.open_beside(".seen")?;
     place.own(&file)?;
     Ok(file)
 }
