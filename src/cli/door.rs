@@ -164,7 +164,7 @@ impl Here {
         };
         let driven: Vec<String> = match need {
             Need::Drive(selector) | Need::Begin(selector) => {
-                let selected = config.policies.values().filter(|policy| selector.selects(policy, &config));
+                let selected = selector.among(&config).into_iter();
                 selected.map(|policy| policy.name.clone()).chain(selector.policies.iter().cloned()).collect()
             }
             Need::Read | Need::Look => Vec::new(),

@@ -274,7 +274,7 @@ impl Engine {
     #[must_use]
     pub fn selected(&self, selector: &Selector) -> Vec<String> {
         let config = self.shared.config();
-        config.policies.values().filter(|policy| selector.selects(policy, &config)).map(|policy| policy.name.clone()).collect()
+        selector.among(&config).into_iter().map(|policy| policy.name.clone()).collect()
     }
 
     /// Waits until something has changed in any rotation, or until `until`.

@@ -6,5 +6,6 @@ mod example;
 mod faults;
 mod kinds;
 mod reload;
+mod selector;
 mod whole;
 mod worked;
