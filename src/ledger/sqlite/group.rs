@@ -4,16 +4,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::SqliteConnection;
+use sqlx::{Executor as _, SqliteConnection};
 
 use super::fault::Fault;
 use super::head::{Head, entry_cells};
 use super::meta;
-use super::rows;
+use super::rows::{self, Script};
 use super::table::{ALERT, Cell, DELIVERY, HISTORY, KEY_ROW, NOTE, PLAN, POLICY, ROTATION, SEALED, STATE, Stored};
 use crate::seal::{Keyring, SealError};
 use crate::{AlertRow, Commit, CommitError, DeliveryResult, DeliveryWrite, RotationWrite};
 
+/// Commits that make a text of statements that comes again: their kinds are few.
+const FEW: usize = 2;
 pub(super) const OPEN: &str = "open";
 const ACCEPTED: &str = "accepted";
 const DROPPED: &str = "dropped";
@@ -105,19 +107,20 @@ impl Prepared {
     }
 }
 
-/// Writes `commits` inside the transaction that is open on `conn`: the head after them, and each one's answer.
+/// Writes `commits` as one transaction: the head after them, and each one's answer. After an error it may still be open.
 pub(super) async fn write(
     conn: &mut SqliteConnection,
     ring: &Keyring,
     head: &Head,
     commits: &[&Prepared],
 ) -> Result<(Head, Vec<Result<(), CommitError>>), Fault> {
+    conn.execute("BEGIN IMMEDIATE").await?;
     let mut group = Group::load(conn, ring, head.clone(), commits).await?;
     let mut answers = Vec::with_capacity(commits.len());
     for commit in commits {
         answers.push(group.apply(ring, commit)?);
     }
-    group.store(conn, ring).await?;
+    group.store(conn, ring, commits.len() <= FEW).await?;
     Ok((group.head, answers))
 }
 
@@ -266,7 +269,9 @@ impl Group {
         }
     }
 
-    async fn store(&mut self, conn: &mut SqliteConnection, ring: &Keyring) -> Result<(), Fault> {
+    /// Writes all of it and ends the transaction.
+    async fn store(&mut self, conn: &mut SqliteConnection, ring: &Keyring, few: bool) -> Result<(), Fault> {
+        let mut script = Script::default();
         for (index, entries) in std::mem::take(&mut self.tables).into_iter().enumerate() {
             let table = &STATE[index];
             let tally = &mut self.head.tables[index];
@@ -289,12 +294,16 @@ impl Group {
                     None => {}
                 }
             }
-            rows::delete(conn, table, &gone).await?;
-            rows::upsert(conn, table, &written).await?;
+            script.delete(table, gone);
+            script.upsert(table, written);
         }
-        rows::insert(conn, &HISTORY, &self.history).await?;
+        script.insert(&HISTORY, std::mem::take(&mut self.history));
         self.head.commits += 1;
-        meta::write_head(conn, ring, &self.head).await
+        meta::write_head(&mut script, ring, &self.head)?;
+        script.run(conn, few).await?;
+        // By itself: that a text of statements ends at the first one that fails must not be what keeps half a group from being durable.
+        conn.execute("COMMIT").await?;
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 
 use super::fault::Fault;
 use super::head::{Head, sha256};
-use super::rows;
+use super::rows::{self, Script};
 use super::table::{Cell, META, Stored, encode};
 use crate::seal::{KeyId, Keyring};
 
@@ -116,13 +116,16 @@ impl Meta {
             ("head", self.head.to_bytes()),
         ];
         let rows: Vec<Stored> = values.into_iter().map(|(name, value)| row(ring, name, value)).collect::<Result<_, _>>()?;
-        rows::upsert(conn, &META, &rows).await
+        let mut script = Script::default();
+        script.upsert(&META, rows);
+        script.run(conn, false).await
     }
 }
 
 /// Writes the head alone.
-pub(super) async fn write_head(conn: &mut SqliteConnection, ring: &Keyring, head: &Head) -> Result<(), Fault> {
-    rows::upsert(conn, &META, &[row(ring, "head", head.to_bytes())?]).await
+pub(super) fn write_head(script: &mut Script, ring: &Keyring, head: &Head) -> Result<(), Fault> {
+    script.upsert(&META, vec![row(ring, "head", head.to_bytes())?]);
+    Ok(())
 }
 
 /// The head as it stands in the database that `conn` reads.

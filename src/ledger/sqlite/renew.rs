@@ -6,7 +6,7 @@ use sqlx::SqliteConnection;
 use super::fault::Fault;
 use super::head::Head;
 use super::meta;
-use super::rows;
+use super::rows::{self, Script};
 use super::table::{Cell, HISTORY, SEALED, STATE, Stored, Table};
 use crate::seal::Keyring;
 
@@ -44,11 +44,13 @@ impl Renewal {
             }
             renewed.push(fresh);
         }
-        rows::upsert(conn, table, &renewed).await?;
-        if !renewed.is_empty() {
-            meta::write_head(conn, ring, &head).await?;
-        }
         let done = renewed.len() as u64;
+        if done > 0 {
+            let mut script = Script::default();
+            script.upsert(table, renewed);
+            meta::write_head(&mut script, ring, &head)?;
+            script.run(conn, false).await?;
+        }
         self.last = page.into_iter().last();
         if self.last.is_none() {
             self.table += 1;

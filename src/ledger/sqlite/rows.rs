@@ -14,12 +14,12 @@ const CHUNKS: [usize; 4] = [64, 16, 4, 1];
 
 type Query = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
 
-fn bind(query: Query, cell: &Cell) -> Query {
+fn bind(query: Query, cell: Cell) -> Query {
     match cell {
         Cell::Null => query.bind(None::<i64>),
-        Cell::Int(int) => query.bind(*int),
-        Cell::Text(text) => query.bind(text.clone()),
-        Cell::Blob(blob) => query.bind(blob.clone()),
+        Cell::Int(int) => query.bind(int),
+        Cell::Text(text) => query.bind(text),
+        Cell::Blob(blob) => query.bind(blob),
     }
 }
 
@@ -46,10 +46,7 @@ pub(super) async fn select_unchecked(
     args: &[Cell],
 ) -> Result<Vec<Stored>, Fault> {
     let sql = format!("SELECT {} FROM {} {clause}", table.column_list(), table.name);
-    let mut query = sqlx::query(AssertSqlSafe(sql));
-    for arg in args {
-        query = bind(query, arg);
-    }
+    let query = args.iter().cloned().fold(sqlx::query(AssertSqlSafe(sql)), bind);
     query.fetch_all(conn).await?.iter().map(|row| decode(table, row)).collect()
 }
 
@@ -121,53 +118,71 @@ pub(super) fn seal_row(ring: &Keyring, table: &'static Table, cells: Vec<Cell>) 
     Ok(Stored { cells, key_id, mac })
 }
 
-/// Writes rows; one that is there is replaced.
-pub(super) async fn upsert(conn: &mut SqliteConnection, table: &'static Table, rows: &[Stored]) -> Result<(), Fault> {
-    let sets: Vec<String> = table.columns[table.key..]
-        .iter()
-        .map(|(name, _)| *name)
-        .chain(["key_id", "mac"])
-        .map(|name| format!("{name} = excluded.{name}"))
-        .collect();
-    let tail = format!(" ON CONFLICT ({}) DO UPDATE SET {}", table.key_list(), sets.join(", "));
-    write(conn, table, rows, &tail).await
-}
+/// What is to be written, in its order.
+#[derive(Default)]
+pub(super) struct Script(Vec<(String, Vec<Cell>)>);
 
-/// Writes rows; one that is there is an error.
-pub(super) async fn insert(conn: &mut SqliteConnection, table: &'static Table, rows: &[Stored]) -> Result<(), Fault> {
-    write(conn, table, rows, "").await
-}
-
-async fn write(conn: &mut SqliteConnection, table: &'static Table, rows: &[Stored], tail: &str) -> Result<(), Fault> {
-    let marks = format!("({})", vec!["?"; table.columns.len() + 2].join(", "));
-    for chunk in chunks(rows) {
-        let values = vec![marks.as_str(); chunk.len()].join(", ");
-        let sql = format!("INSERT INTO {} ({}) VALUES {values}{tail}", table.name, table.column_list());
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for row in chunk {
-            for cell in &row.cells {
-                query = bind(query, cell);
-            }
-            query = query.bind(row.key_id.0.to_vec()).bind(row.mac.to_vec());
-        }
-        query.execute(&mut *conn).await?;
+impl Script {
+    /// Writes rows; one that is there is replaced.
+    pub(super) fn upsert(&mut self, table: &'static Table, rows: Vec<Stored>) {
+        let sets: Vec<String> = table.columns[table.key..]
+            .iter()
+            .map(|(name, _)| *name)
+            .chain(["key_id", "mac"])
+            .map(|name| format!("{name} = excluded.{name}"))
+            .collect();
+        self.write(table, rows, &format!(" ON CONFLICT ({}) DO UPDATE SET {}", table.key_list(), sets.join(", ")));
     }
-    Ok(())
-}
 
-/// Deletes rows by their key.
-pub(super) async fn delete(conn: &mut SqliteConnection, table: &'static Table, keys: &[Vec<Cell>]) -> Result<(), Fault> {
-    let marks = format!("({})", vec!["?"; table.key].join(", "));
-    for chunk in chunks(keys) {
-        let values = vec![marks.as_str(); chunk.len()].join(", ");
-        let sql = format!("DELETE FROM {} WHERE ({}) IN (VALUES {values})", table.name, table.key_list());
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for cell in chunk.iter().flatten() {
-            query = bind(query, cell);
-        }
-        query.execute(&mut *conn).await?;
+    /// Writes rows; one that is there is an error.
+    pub(super) fn insert(&mut self, table: &'static Table, rows: Vec<Stored>) {
+        self.write(table, rows, "");
     }
-    Ok(())
+
+    fn write(&mut self, table: &'static Table, rows: Vec<Stored>, tail: &str) {
+        let marks = format!("({})", vec!["?"; table.columns.len() + 2].join(", "));
+        let cells = rows.into_iter().map(|row| {
+            let sealed = [Cell::Blob(row.key_id.0.to_vec()), Cell::Blob(row.mac.to_vec())];
+            row.cells.into_iter().chain(sealed).collect()
+        });
+        self.in_chunks(cells.collect(), |n| {
+            let values = vec![marks.as_str(); n].join(", ");
+            format!("INSERT INTO {} ({}) VALUES {values}{tail}", table.name, table.column_list())
+        });
+    }
+
+    /// Deletes rows by their key.
+    pub(super) fn delete(&mut self, table: &'static Table, keys: Vec<Vec<Cell>>) {
+        let marks = format!("({})", vec!["?"; table.key].join(", "));
+        self.in_chunks(keys, |n| {
+            let values = vec![marks.as_str(); n].join(", ");
+            format!("DELETE FROM {} WHERE ({}) IN (VALUES {values})", table.name, table.key_list())
+        });
+    }
+
+    fn in_chunks(&mut self, rows: Vec<Vec<Cell>>, sql: impl Fn(usize) -> String) {
+        let sizes: Vec<usize> = chunks(&rows).map(<[_]>::len).collect();
+        let mut rows = rows.into_iter();
+        for size in sizes {
+            self.0.push((sql(size), rows.by_ref().take(size).flatten().collect()));
+        }
+    }
+
+    /// Does it. `at_once`: as one text. That spares two threads waking each other for each statement, which is most of what a small
+    /// commit takes; what is prepared is kept by its whole text, so it is for texts that come again.
+    pub(super) async fn run(self, conn: &mut SqliteConnection, at_once: bool) -> Result<(), Fault> {
+        let statements = if at_once {
+            let (texts, cells): (Vec<String>, Vec<Vec<Cell>>) = self.0.into_iter().unzip();
+            vec![(texts.join("; "), cells.into_iter().flatten().collect())]
+        } else {
+            self.0
+        };
+        for (sql, cells) in statements {
+            let query = cells.into_iter().fold(sqlx::query(AssertSqlSafe(sql)), bind);
+            query.execute(&mut *conn).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Cuts `items` into pieces of the sizes of [`CHUNKS`], the largest first.

@@ -177,8 +177,8 @@ impl Writer {
     async fn transact(&mut self, commits: &[&Prepared]) -> Result<Vec<Result<(), CommitError>>, CommitError> {
         self.shared.check()?;
         self.since_checkpoint += 4 + commits.iter().map(|commit| commit.pages()).sum::<u64>();
-        let outcome = self.try_transact(commits).await;
-        match outcome {
+        let written = group::write(&mut self.conn, &self.ring, &self.head, commits).await;
+        match written {
             Ok((head, answers)) => {
                 self.head = head;
                 self.mark.advance(self.head.commits);
@@ -187,13 +187,6 @@ impl Writer {
             }
             Err(fault) => Err(self.give_up(&fault).await),
         }
-    }
-
-    async fn try_transact(&mut self, commits: &[&Prepared]) -> Result<(Head, Vec<Result<(), CommitError>>), Fault> {
-        self.conn.execute("BEGIN IMMEDIATE").await?;
-        let written = group::write(&mut self.conn, &self.ring, &self.head, commits).await?;
-        self.conn.execute("COMMIT").await?;
-        Ok(written)
     }
 
     /// Rolls back and says what the fault means. A failed disk barrier is never tried again on the same handle: what the kernel then
