@@ -1,5 +1,7 @@
 //! How the policies of an emergency are begun: a rotation of their own, or an order to the one under way.
 
+use std::sync::Arc;
+
 use cutover_api::KeyRecord;
 use cutover_ledger::KeyRow;
 use cutover_machine::emergency::{Cut, EmergencyOrder};
@@ -42,36 +44,40 @@ impl Beginning {
                 Vec::new()
             }
         };
-        let _all = shared.lock_policies().await;
+        let rows = Arc::new(rows);
         let mut tasks = JoinSet::new();
         for name in names {
-            let (task, name) = (self.clone(), name.clone());
-            let (known, gone) = living(&rows, &name, shared.policy_state(&name).as_ref());
-            tasks.spawn(async move {
-                match task.answering(&name).await {
-                    Some(rotation) => task.begun(&name, Ok(rotation)),
-                    // Whoever waits for an order that waits for a call must not keep the others waiting.
-                    None if task.engine.open_rotation_of(&name).is_some() => {
-                        tokio::spawn(async move {
-                            let result = task.order_open(&name, known, gone).await;
-                            task.begun(&name, result);
-                        });
-                    }
-                    None => {
-                        let order = Order::Emergency(task.order, known);
-                        let opening = Opening {
-                            actor: task.actor.clone(),
-                            reason: task.reason.clone(),
-                            scheduled: false,
-                            emergency: Some((order, task.run.clone(), gone)),
-                        };
-                        let result = task.engine.open_locked(&name, opening).await;
-                        task.begun(&name, result);
-                    }
-                }
-            });
+            let (task, name, rows) = (self.clone(), name.clone(), Arc::clone(&rows));
+            tasks.spawn(async move { task.begin_one(name, &rows).await });
         }
         while tasks.join_next().await.is_some() {}
+    }
+
+    async fn begin_one(self, name: String, rows: &[KeyRow]) {
+        let shared = &self.engine.shared;
+        let one = shared.lock_policy(&name).await;
+        let (known, gone) = living(rows, &name, shared.policy_state(&name).as_ref());
+        if let Some(rotation) = self.answering(&name).await {
+            return self.begun(&name, Ok(rotation));
+        }
+        if self.engine.open_rotation_of(&name).is_some() {
+            drop(one);
+            // Whoever waits for an order that waits for a call must not keep the others waiting.
+            tokio::spawn(async move {
+                let result = self.order_open(&name, known, gone).await;
+                self.begun(&name, result);
+            });
+            return;
+        }
+        let order = Order::Emergency(self.order, known);
+        let opening = Opening {
+            actor: self.actor.clone(),
+            reason: self.reason.clone(),
+            scheduled: false,
+            emergency: Some((order, self.run.clone(), gone)),
+        };
+        let result = self.engine.open_locked(&name, opening).await;
+        self.begun(&name, result);
     }
 
     /// The rotation that answers this order already: after a restart, or by a join.

@@ -18,8 +18,10 @@ use super::story::alert_row;
 use super::{Engine, ids};
 use crate::alert::report::{ByHand, PolicyReport, emergency_unset};
 
-/// Rotations that are begun together: one read of their keys, one lock, commits that share a disk barrier.
-const TOGETHER: usize = 64;
+/// Rotations that are begun together: one read of their keys, commits that share a disk barrier.
+const TOGETHER: usize = 16;
+/// Those that go first: their calls must not wait for all that is begun after them.
+const AHEAD: usize = 2;
 /// What could not be begun is tried again after this.
 pub const AGAIN: Span = Span::seconds(2);
 /// Orders that are over and still shown.
@@ -61,10 +63,13 @@ pub struct Run {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// The rotation that answers it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<String>,
     /// Why it is not begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits: Option<String>,
     /// What is to be said of it for good, once its rotation is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub said: Option<PolicyReport>,
     /// Being begun right now.
     #[serde(skip)]
@@ -262,8 +267,8 @@ impl Engine {
                 () = shared.emergency() => {}
                 () = shared.clock.sleep_until(if open { soon.min(next) } else { Stamp::NEVER }) => {}
                 changed = progress.changed(), if open => if changed.is_ok() {
-                    // Many steps at once are looked at once.
-                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                    // Many steps at once are looked at once; another order does not wait for them.
+                    let _ = tokio::time::timeout(std::time::Duration::from_millis(20), shared.emergency()).await;
                 },
                 () = shared.shutdown.cancelled() => {}
             }
@@ -290,8 +295,11 @@ impl Engine {
             wanted.filter(|(_, names)| !names.is_empty()).collect()
         });
         for (beginning, names) in waiting {
-            for chunk in names.chunks(TOGETHER) {
-                beginning.begin(chunk).await;
+            let (mut rest, mut together) = (&names[..], AHEAD);
+            while !rest.is_empty() {
+                let (begun, later) = rest.split_at(together.min(rest.len()));
+                beginning.begin(begun).await;
+                (rest, together) = (later, TOGETHER.min(together * 2));
             }
         }
     }

@@ -60,6 +60,8 @@ pub struct Plugins {
 /// Builds plugins and keeps those that are in use.
 pub struct Workshop {
     catalog: Catalog,
+    /// Kept so that the first call of an emergency does not wait until the system's CAs are read.
+    _system: Option<cutover_http_step::Http>,
     accounts: Mutex<BTreeMap<String, Arc<AccountLine>>>,
     stores: Mutex<BTreeMap<String, Arc<dyn Store>>>,
 }
@@ -73,7 +75,9 @@ impl Workshop {
     pub fn new(catalog: Catalog) -> Self {
         // A new configuration also means: look at the system's CAs again.
         cutover_http_step::Http::forget_system();
-        Self { catalog, accounts: Mutex::default(), stores: Mutex::default() }
+        // Where it cannot be built, whoever needs it says why.
+        let system = cutover_http_step::Http::new(&cutover_http_step::Tls::default()).ok();
+        Self { catalog, _system: system, accounts: Mutex::default(), stores: Mutex::default() }
     }
 
     /// The catalogue.
