@@ -49,8 +49,10 @@ impl Work<'_> {
             self.lost_key();
         }
         self.emergency_taken(order);
+        // While it is abandoned what goes on is the key from before: that one is cut off too.
+        let given_up = self.next.swapped && !on(Mutant::AbandonedForKept);
         match order {
-            EmergencyOrder::CutFirst if staged => self.supersede(),
+            EmergencyOrder::CutFirst if (staged && !on(Mutant::StagedKept)) || given_up => self.supersede(),
             EmergencyOrder::CutFirst if self.next.phase == Phase::Doubt => self.settle_doubt(),
             EmergencyOrder::CutFirst if self.next.leg.is_some() => self.stage(),
             _ => {}

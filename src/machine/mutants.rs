@@ -128,6 +128,10 @@ pub enum Mutant {
     KnownLeftOut,
     /// A cut-first emergency does not wait for the new key.
     CutTooEarly,
+    /// An emergency that cuts first keeps the new key that stands in the targets already.
+    StagedKept,
+    /// An emergency that cuts first keeps the key from before, where the rotation is being abandoned.
+    AbandonedForKept,
     /// A deploy-first emergency cuts before the new key is in use.
     DeployFirstCutsEarly,
     /// A key that was cut off is called dead unseen.
@@ -154,7 +158,7 @@ mod planted {
 
     impl Mutant {
         /// Every mutant with its bug in words.
-        pub const ALL: [(Self, &'static str); 67] = [
+        pub const ALL: [(Self, &'static str); 69] = [
             (Self::MintRetried, "A mint without an answer is taken for refused and sent again."),
             (
                 Self::RefusalTrusted,
@@ -222,6 +226,8 @@ mod planted {
             (Self::DeployFirstCutsEarly, "A deploy-first emergency cuts before the new key is in use."),
             (Self::CutCalledDead, "A key that was cut off is called dead unseen."),
             (Self::StagedTakenForOurs, "An emergency takes the key in use for ours where `abandon` had swapped the roles."),
+            (Self::StagedKept, "An emergency that cuts first keeps the new key that stands in the targets already."),
+            (Self::AbandonedForKept, "An emergency that cuts first during `abandon` keeps the key from before."),
             (Self::DeployFirstEvicts, "A deploy-first emergency repeats a mint in doubt."),
             (Self::HotRetry, "What fails is tried again at once."),
             (Self::RestartCounts, "A restart changes the state every time."),

@@ -84,6 +84,14 @@ fn an_emergency_during_abandon_ends_nothing_that_is_not_ours() {
     }
 }
 
+/// An emergency during `abandon`, before anything was written, cut the new key off only: the key from before stayed in use.
+#[test]
+fn an_emergency_during_abandon_replaces_the_key_from_before() {
+    let script =
+        [at(3, Upset::ProviderDown(Span::hours(26))), at(11, Upset::Person(Say::Abandon)), at(13, Upset::Emergency(CutFirst))];
+    lives((M::Overlap, R::DropsOlder, L::Time, T::Absent, 0x4cad_b3a6_97f9_daa4), &script);
+}
+
 /// After a clock that was set back the polls knocked without a pause, and back-offs waited until the wrong time came.
 #[test]
 fn a_clock_set_back_neither_hurries_nor_stops_anything() {

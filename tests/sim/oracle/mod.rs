@@ -84,6 +84,8 @@ pub struct Oracle {
     pub excuses: Excuses,
     /// The emergency that the rotation under way answers.
     pub emergency: Option<EmergencyOrder>,
+    /// What stood in the targets when an emergency came that cuts first: whoever knows one of them may know them all.
+    compromised: Vec<Value>,
     /// Keys that were adopted, beside those that cutover made.
     adopted: Vec<Value>,
     /// A mint whose effect is not known.
@@ -124,6 +126,7 @@ impl Oracle {
             alarms: Alarms::default(),
             excuses: Excuses { blind: matches!(kind.truth.told, Told::Lying | Told::Absent), ..Excuses::default() },
             emergency: None,
+            compromised: Vec::new(),
             adopted,
             unresolved: false,
             looked: false,
@@ -146,6 +149,7 @@ impl Oracle {
         self.book.anew(world.now);
         self.alarms = Alarms::default();
         self.emergency = None;
+        self.compromised.clear();
         self.unresolved = false;
         self.looked = false;
         self.sent = 0;
@@ -249,6 +253,9 @@ impl Oracle {
                 let stricter = *order == EmergencyOrder::CutFirst || self.emergency.is_none() || record.rotation.is_written();
                 if stricter {
                     self.emergency = Some(*order);
+                }
+                if *order == EmergencyOrder::CutFirst {
+                    self.compromised.extend(world.targets.iter().flat_map(|target| target.content.values()));
                 }
             }
             Order::Submit(handed) => {

@@ -46,7 +46,7 @@ fn closed(sim: &Sim) -> Turned {
         return Ok(());
     }
     let new = rotation.new.as_ref().and_then(|new| number(&new.fingerprint));
-    let touched = excuses.meddled.is_some() || excuses.stale || excuses.lied || rotation.emergency.is_some();
+    let touched = excuses.meddled.is_some() || excuses.stale || excuses.lied;
     let began = rotation.end != Some(End::Abandoned) || rotation.legs > 0;
     let settled = Content { key: new, ..Content::default() };
     let exact = world.targets.iter().all(|target| target.content == settled);
@@ -54,10 +54,15 @@ fn closed(sim: &Sim) -> Turned {
         format!("they hold {:?}, the new key is {new:?}", contents(world))
     })?;
     let lives = new.is_none_or(|new| world.lives(new));
-    let hurt = excuses.misnamed || excuses.lied || excuses.wrong_word || excuses.mint_ordered || rotation.emergency.is_some();
+    let hurt = excuses.misnamed || excuses.lied || excuses.wrong_word || excuses.mint_ordered;
     must(lives || hurt || !began, "I1 at rest the key in use lives", || format!("{new:?}"))?;
     old_is_dead(sim, rotation, world, record)?;
     orphans(sim, new)?;
+    let stood = new.filter(|new| sim.oracle.compromised.contains(new));
+    let excused = excuses.lied || excuses.misnamed || excuses.adopted_targets;
+    must(stood.is_none() || excused, "P10 what stood in a target when the cut was ordered is replaced", || {
+        format!("{stood:?} stood there and is in use")
+    })?;
     emergency(sim, rotation, new)
 }
 
