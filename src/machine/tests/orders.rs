@@ -1,5 +1,6 @@
 //! Every verb of a person in every phase and every hold, for every lifecycle: taken, or refused with a reason that says what to do.
 
+use cutover_machine::emergency::EmergencyOrder;
 use cutover_machine::event::{Event, Fact, Order};
 use cutover_machine::manual::Handed;
 use cutover_machine::plan::{
@@ -114,7 +115,7 @@ fn places() -> Vec<(Phase, Option<Why>)> {
     ]
 }
 
-fn orders() -> [(char, Order); 7] {
+fn orders() -> [(char, Order); 9] {
     let handed = Handed { key: key("given"), old_expires_at: Some(START.plus(Span::hours(20))) };
     [
         ('c', Order::Confirm),
@@ -124,40 +125,44 @@ fn orders() -> [(char, Order); 7] {
         ('a', Order::Abandon),
         ('A', Order::AdoptOld),
         ('s', Order::Submit(handed)),
+        ('e', Order::Emergency(EmergencyOrder::CutFirst, Vec::new())),
+        ('d', Order::Emergency(EmergencyOrder::DeployFirst, Vec::new())),
     ]
 }
 
-/// What is taken where: `c`onfirm, `C`onfirm --retire, `r`esume, `m`int-again, `a`bandon, `A`dopt, `s`ubmit.
+/// What is taken where: `c`onfirm, `C`onfirm --retire, `r`esume, `m`int-again, `a`bandon, `A`dopt, `s`ubmit,
+/// `e`mergency (cut first), emergency with `d`eploy first.
 const TAKEN: &str = "\
-place                      overlap  grace    set      manual   clock
-preflight                  ....a..  ....a..  ....a..  ....a..  ....a..
-preflight:preflight        ..r.aA.  ..r.aA.  ..r.aA.  ..r.aA.  ..r.aA.
-mint                       ....a..  ....a..  ....a..  ....a.s  ....a.s
-mint:mint-refused          ..r.aA.  ..r.aA.  ..r.aA.  ..r.aAs  ..r.aAs
-mint:same-key              ..rm.As  ..rm.As  ..rm.As  ..r..As  ..r..As
-doubt                      .......  .......  .......  .......  .......
-doubt:doubt                ..rm.As  ..rm.As  ..rm.As  ..r..As  ..r..As
-doubt:candidates           ..rm.As  ..rm.As  ..rm.As  ..r..As  ..r..As
-doubt:look                 ..rm.As  ..rm.As  ..rm.As  ..r..As  ..r..As
-stage                      ....a..  .......  .......  ....a..  .......
-stage:store                ..r.aA.  ..r..A.  ..r..A.  ..r.aA.  ..r..A.
-deploy                     ....a..  .......  .......  ....a..  .......
-deploy:hook                ..r.aA.  ..r..A.  ..r..A.  ..r.aA.  ..r..A.
-deploy:hook-unknown        ..r.aA.  ..r..A.  ..r..A.  ..r.aA.  ..r..A.
-deploy:drift               ..r.aA.  ..r..A.  ..r..A.  ..r.aA.  ..r..A.
-observe                    c...a..  c......  c......  c...a..  c......
-observe:old-still-used     ..r.aA.  ..r..A.  ..r..A.  ..r.aA.  ..r..A.
-settle                     ....a..  .......  .......  ....a..  .......
-retire                     .C..a..  .......  .......  .C..a..  .C.....
-retire:retire              .Cr.aA.  ..r..A.  ..r..A.  .Cr.aA.  .Cr..A.
-retire:old-still-accepted  .Cr.aA.  ..r..A.  ..r..A.  .Cr.aA.  .Cr..A.
-closed                     .......  .......  .......  .......  .......
+place                      overlap    grace      set        manual     clock
+preflight                  ....a..ed  ....a..ed  ....a..ed  ....a..ed  ....a..ed
+preflight:preflight        ..r.aA.ed  ..r.aA.ed  ..r.aA.ed  ..r.aA.ed  ..r.aA.ed
+mint                       ....a..ed  ....a..ed  ....a..ed  ....a.sed  ....a.sed
+mint:mint-refused          ..r.aA.ed  ..r.aA.ed  ..r.aA.ed  ..r.aAsed  ..r.aAsed
+mint:same-key              ..rm.Ased  ..rm.Ased  ..rm.Ased  ..r..Ased  ..r..Ased
+doubt                      .......ed  .......ed  .......ed  .......ed  .......ed
+doubt:doubt                ..rm.Ased  ..rm.Ased  ..rm.Ased  ..r..Ased  ..r..Ased
+doubt:candidates           ..rm.Ased  ..rm.Ased  ..rm.Ased  ..r..Ased  ..r..Ased
+doubt:look                 ..rm.Ased  ..rm.Ased  ..rm.Ased  ..r..Ased  ..r..Ased
+stage                      ....a..ed  .......ed  .......ed  ....a..ed  .......ed
+stage:store                ..r.aA.ed  ..r..A.ed  ..r..A.ed  ..r.aA.ed  ..r..A.ed
+deploy                     ....a..ed  .......ed  .......ed  ....a..ed  .......ed
+deploy:hook                ..r.aA.ed  ..r..A.ed  ..r..A.ed  ..r.aA.ed  ..r..A.ed
+deploy:hook-unknown        ..r.aA.ed  ..r..A.ed  ..r..A.ed  ..r.aA.ed  ..r..A.ed
+deploy:drift               ..r.aA.ed  ..r..A.ed  ..r..A.ed  ..r.aA.ed  ..r..A.ed
+observe                    c...a..ed  c......ed  c......ed  c...a..ed  c......ed
+observe:old-still-used     ..r.aA.ed  ..r..A.ed  ..r..A.ed  ..r.aA.ed  ..r..A.ed
+settle                     ....a..ed  .......ed  .......ed  ....a..ed  .......ed
+retire                     .C..a..ed  .......ed  .......ed  .C..a..ed  .C.....ed
+retire:retire              .Cr.aA.ed  ..r..A.ed  ..r..A.ed  .Cr.aA.ed  .Cr..A.ed
+retire:old-still-accepted  .Cr.aA.ed  ..r..A.ed  ..r..A.ed  .Cr.aA.ed  .Cr..A.ed
+closed                     .........  .........  .........  .........  .........
 ";
 
 #[test]
 fn every_verb_everywhere() {
     let now = Now::open(START.plus(Span::MINUTE));
-    let mut table = format!("{:<27}{}\n", "place", ["overlap  ", "grace    ", "set      ", "manual   ", "clock"].concat());
+    let mut table =
+        format!("{:<27}{}\n", "place", ["overlap    ", "grace      ", "set        ", "manual     ", "clock"].concat());
     for (phase, why) in places() {
         let name = why.as_ref().map_or_else(|| phase.label().to_owned(), |why| format!("{}:{}", phase.label(), why.label()));
         let mut row = format!("{name:<27}");

@@ -106,6 +106,8 @@ pub struct Oracle {
     switched_off: Option<Stamp>,
     /// The last write or hook was answered: done.
     answered: bool,
+    /// A hook that was sent and whose end the daemon does not know: which, for which leg, and whether its answer is on its way.
+    open_hook: Option<(u32, u32, bool)>,
     /// The last mint was sent because a person ordered it.
     mint_was_ordered: bool,
     /// A person has ordered a mint in doubt to be repeated, in this rotation or an earlier one.
@@ -137,6 +139,7 @@ impl Oracle {
             repeats: (None, Stamp(0), 0),
             switched_off: None,
             answered: false,
+            open_hook: None,
             mint_was_ordered: false,
             ever_ordered: false,
             orphans: 0,
@@ -207,6 +210,8 @@ impl Oracle {
         self.guarded = false;
         self.overruled = false;
         self.disturbed = true;
+        // What was answered and is not committed was not heard.
+        self.open_hook = self.open_hook.map(|(hook, leg, _)| (hook, leg, false));
         self.book.forget_polls();
         self.emergency = record.rotation.emergency.as_ref().map(|emergency| emergency.order);
         if self.excuses.restored {
@@ -232,6 +237,8 @@ impl Oracle {
 
     /// A person's order is taken.
     pub fn ordered(&mut self, order: &Order, world: &World, record: &Record) {
+        // A person has looked.
+        self.open_hook = None;
         let new = if record.rotation.swapped { record.first } else { record.made };
         let moved = (0..world.apps.len()).all(|app| world.works_with(app).is_some_and(|key| Some(key) == new));
         match order {
@@ -295,6 +302,9 @@ impl Oracle {
         let told = step.facts.iter().find(|fact| did(fact));
         must(told.is_none() || self.answered, "M8 done is what was answered", || format!("{told:?}"))?;
         let (was, is) = (&before.rotation, &step.next);
+        if self.open_hook.is_some_and(|(.., heard)| heard) && was.call != is.call {
+            self.open_hook = None;
+        }
         if was.swapped != is.swapped || was.mint.superseded != is.mint.superseded {
             self.book.anew(world.now);
             self.unresolved = false;
@@ -309,7 +319,12 @@ impl Oracle {
     pub fn outcome(&mut self, effect: &Effect, event: &Event, world: &World, record: &Record) -> Turned {
         match event {
             Event::Watched(watched) => self.book.polled(watched, world, &record.plan),
-            Event::Written(_, answer) | Event::Hooked(_, answer) => self.answered = matches!(answer, Answer::Done(())),
+            Event::Written(_, answer) => self.answered = matches!(answer, Answer::Done(())),
+            Event::Hooked(_, answer) => {
+                self.answered = matches!(answer, Answer::Done(()));
+                let heard = !matches!(answer, Answer::Unknown(_));
+                self.open_hook = self.open_hook.map(|(hook, leg, _)| (hook, leg, heard));
+            }
             Event::Probed(Answer::Done(_)) if *effect == Effect::ProbeNew => self.book.probed = world.now,
             _ => {}
         }
@@ -326,7 +341,11 @@ impl Oracle {
         self.sending(effect, flies, guarded, world, record, now)?;
         match effect {
             Effect::Mint => self.minting(world, record)?,
-            Effect::Write { .. } | Effect::Hook { .. } => self.book.anew(world.now),
+            Effect::Write { .. } => self.book.anew(world.now),
+            Effect::Hook { hook, leg, .. } => {
+                self.book.anew(world.now);
+                self.open_hook = Some((*hook, *leg, false));
+            }
             _ => {}
         }
         Ok(())

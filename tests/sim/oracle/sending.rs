@@ -58,7 +58,16 @@ impl Oracle {
         must(!(now.frozen && ends && !urgent), "I14 a clock that stepped starts and ends nothing", || label.to_owned())?;
         match effect {
             Effect::Mint => self.within_window(record, now),
-            Effect::Hook { .. } => self.deploying(world, record, now),
+            Effect::Hook { hook, leg, .. } => {
+                let open = self.open_hook.is_some_and(|(before, of, _)| (before, of) == (*hook, *leg));
+                let repeatable = record.plan.hooks.get(*hook as usize).is_some_and(|plan| plan.repeatable);
+                must(
+                    !open || repeatable || self.excuses.restored,
+                    "M8 a hook that may have run is not run again unasked",
+                    || format!("hook {hook} of leg {leg}"),
+                )?;
+                self.deploying(world, record, now)
+            }
             Effect::Deactivate | Effect::Revoke => self.ending(effect, world, record),
             Effect::Discard(id) => self.giving_up(number(id), world, record),
             Effect::ProbeOld | Effect::ProbeCut(_) => self.presenting(effect, record),
