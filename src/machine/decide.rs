@@ -6,7 +6,6 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::backoff::next_try;
-use crate::doubt::{Look, look};
 use crate::due::{DAILY, Due, Now, Question, due, grace_counts, question, stands_still, waiting, waits_until};
 use crate::emergency::LONGEST_WAIT;
 use crate::event::{Class, Effect, Event, Fact, Illegal, Refused, Step};
@@ -227,34 +226,6 @@ impl<'a> Work<'a> {
         in_hand && waits_until(&self.next.call, self.now.at).is_none() && (mint.accepted || !self.plan.provider.verbs.probe)
     }
 
-    /// Acts on what the looks allow now; does nothing while a look is still to be made.
-    pub(crate) fn settle_doubt(&mut self) {
-        match look(&self.next, self.plan, self.now.at) {
-            Look::MintAgain if self.next.doubt.abandon => self.close(End::Abandoned),
-            Look::MintAgain => {
-                let proven = self.next.doubt.absent || self.next.doubt.listed;
-                self.tell(Fact::DoubtSettled {
-                    how: String::from(if proven { "no key was made" } else { "the lost key does no harm" }),
-                });
-                self.mint_again(!proven);
-            }
-            Look::Hold(_) if self.may_mint_anew() => {
-                let candidates = core::mem::take(&mut self.next.doubt.candidates);
-                for id in candidates {
-                    // Somebody may have made it: it is told, and left to a person.
-                    let key = crate::state::Key { id: Some(id), fingerprint: String::new(), expires_at: None };
-                    self.gather(&[crate::emergency::Cut::new(key, false)]);
-                }
-                self.tell(Fact::DoubtSettled {
-                    how: String::from("by the emergency's order: the lost key is to be cut off too"),
-                });
-                self.mint_again(true);
-            }
-            Look::Hold(why) => self.hold(why),
-            Look::Call(_) | Look::At(_) => {}
-        }
-    }
-
     /// Back to the mint with a new intent to come; `lost`: the earlier one may have made a key that nobody knows.
     pub(crate) fn mint_again(&mut self, lost: bool) {
         self.recovered();
@@ -313,21 +284,6 @@ impl<'a> Work<'a> {
             _ => {}
         }
         self.grace_told();
-    }
-
-    /// Enters doubt: nothing is decided before `deadline`.
-    pub(crate) fn doubt(&mut self, detail: String, deadline: Stamp) {
-        self.next.phase = Phase::Doubt;
-        self.next.call = Call::FRESH;
-        self.next.doubt = Doubt { since: self.now.at, ..Doubt::default() };
-        if let Some(intent) = &mut self.next.mint.intent {
-            intent.deadline = deadline;
-        }
-        if !on(Mutant::DoubtUntold) {
-            self.tell(Fact::InDoubt { detail, decide_at: deadline });
-        }
-        self.cut_at_once();
-        self.settle_doubt();
     }
 
     /// An intent becomes durable; it must be what is due.

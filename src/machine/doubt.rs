@@ -1,11 +1,13 @@
 //! In doubt: what is looked at, in which order, and what the looks allow.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::event::Effect;
+use crate::decide::Work;
+use crate::event::{Effect, Fact};
 use crate::mutants::{Mutant, on};
 use crate::plan::{Authority, ListBy, Plan, ReRotate};
-use crate::state::{Rotation, Why};
+use crate::state::{Call, Doubt, End, Phase, Rotation, Why};
 use crate::time::Stamp;
 
 /// What a doubt asks for next.
@@ -69,6 +71,68 @@ pub(crate) fn look(rotation: &Rotation, plan: &Plan, now: Stamp) -> Look {
         return Look::MintAgain;
     }
     Look::Hold(Why::Doubt)
+}
+
+impl Work<'_> {
+    /// Enters doubt: nothing is decided before `deadline`.
+    pub(crate) fn doubt(&mut self, detail: String, deadline: Stamp) {
+        self.next.phase = Phase::Doubt;
+        self.next.call = Call::FRESH;
+        self.next.doubt = Doubt { since: self.now.at, ..Doubt::default() };
+        if let Some(intent) = &mut self.next.mint.intent {
+            intent.deadline = deadline;
+        }
+        if !on(Mutant::DoubtUntold) {
+            self.tell(Fact::InDoubt { detail, decide_at: deadline });
+        }
+        self.cut_at_once();
+        self.settle_doubt();
+    }
+
+    /// Acts on what the looks allow now; does nothing while a look is still to be made.
+    pub(crate) fn settle_doubt(&mut self) {
+        if self.doubt_stepped() {
+            return;
+        }
+        match look(&self.next, self.plan, self.now.at) {
+            Look::MintAgain if self.next.doubt.abandon => self.close(End::Abandoned),
+            Look::MintAgain => {
+                let proven = self.next.doubt.absent || self.next.doubt.listed;
+                self.tell(Fact::DoubtSettled {
+                    how: String::from(if proven { "no key was made" } else { "the lost key does no harm" }),
+                });
+                self.mint_again(!proven);
+            }
+            Look::Hold(_) if self.may_mint_anew() => {
+                let candidates = core::mem::take(&mut self.next.doubt.candidates);
+                for id in candidates {
+                    // Somebody may have made it: it is told, and left to a person.
+                    let key = crate::state::Key { id: Some(id), fingerprint: String::new(), expires_at: None };
+                    self.gather(&[crate::emergency::Cut::new(key, false)]);
+                }
+                self.tell(Fact::DoubtSettled {
+                    how: String::from("by the emergency's order: the lost key is to be cut off too"),
+                });
+                self.mint_again(true);
+            }
+            Look::Hold(why) => self.hold(why),
+            Look::Call(_) | Look::At(_) => {}
+        }
+    }
+
+    /// While the clock is not sane no look is believed; once it is, the call may still be on its way for as long as ever it could. How old
+    /// the intent is nobody knows then, so it is not replayed any more.
+    fn doubt_stepped(&mut self) -> bool {
+        if !self.now.frozen && core::mem::take(&mut self.next.doubt.stepped) {
+            let latest = self.now.at.plus(self.plan.provider.mint_timeout);
+            self.next.doubt.replayed = true;
+            if let Some(intent) = &mut self.next.mint.intent {
+                intent.deadline = latest;
+            }
+        }
+        self.next.doubt.stepped |= self.now.frozen;
+        self.now.frozen
+    }
 }
 
 /// Whether a key that has only an id can be given up.

@@ -203,6 +203,8 @@ fn next(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
         Phase::Preflight if now.window > now.at && !on(Mutant::WindowIgnored) => Next::At(now.window),
         Phase::Preflight => Next::Call(Effect::Survey),
         Phase::Mint => mint(rotation, plan, now),
+        Phase::Doubt if now.frozen && rotation.doubt.stepped => Next::At(now.at.plus(Span::MINUTE)),
+        Phase::Doubt if now.frozen || rotation.doubt.stepped => Next::Tell,
         Phase::Doubt => match look(rotation, plan, now.at) {
             Look::Call(effect) => Next::Call(effect),
             Look::At(at) => Next::At(at),
@@ -306,7 +308,7 @@ pub(crate) fn waits_until(call: &Call, now: Stamp) -> Option<Stamp> {
 }
 
 /// Further away than it can have been put: the clock has been set back since. What is waited for is done now.
-fn is_too_far(at: Stamp, now: Stamp, longest: Span) -> bool {
+pub(crate) fn is_too_far(at: Stamp, now: Stamp, longest: Span) -> bool {
     at.since(now) > longest.max(Span::HOUR)
 }
 

@@ -3,7 +3,7 @@
 use alloc::string::String;
 
 use crate::decide::{TRIES, Work};
-use crate::due::stands_still;
+use crate::due::{is_too_far, stands_still};
 use crate::ending::quiet_or_unseen;
 use crate::event::{Answer, Class, Effect, Fact, Illegal, Sight, Use, Uses, Watched};
 use crate::mutants::{Mutant, on};
@@ -228,7 +228,7 @@ impl Work<'_> {
                     Some(Uses { new: Use::At(at, _), .. }) if *at > after => Sight::Holds,
                     Some(_) => Sight::Not,
                     // A look at the targets alone says nothing of uses, and puts off no question about them.
-                    None if state.next > watched.began => continue,
+                    None if state.next > watched.began && !is_too_far(state.next, watched.began, plan.every) => continue,
                     None => Sight::Unanswered,
                 },
                 _ => match watched.verifies.iter().find(|(seen, _)| *seen == place) {

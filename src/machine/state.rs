@@ -159,6 +159,9 @@ pub struct Doubt {
     pub candidates: Vec<String>,
     /// A person asked to close after the look.
     pub abandon: bool,
+    /// The clock has stepped: what had to be waited for was reckoned by another one.
+    #[serde(default)]
+    pub stepped: bool,
 }
 
 /// How far the old key's end has come.

@@ -92,11 +92,29 @@ fn an_emergency_during_abandon_replaces_the_key_from_before() {
     lives((M::Overlap, R::DropsOlder, L::Time, T::Absent, 0x4cad_b3a6_97f9_daa4), &script);
 }
 
+/// The clock stepped forward over the time a list takes to show a new key: "no key was made" was believed, and a second one was made.
+#[test]
+fn no_look_is_believed_by_a_clock_that_stepped() {
+    let script = [at(3, Upset::Step(3_600_000)), call("mint", Upset::Fate(Fate::ReplyLost))];
+    lives((M::Fixed, R::DropsOlder, L::Name, T::Lagging, 0xe04f_f193_3c06_0847), &script);
+}
+
 /// After a clock that was set back the polls knocked without a pause, and back-offs waited until the wrong time came.
 #[test]
 fn a_clock_set_back_neither_hurries_nor_stops_anything() {
     let script = [at(13, Upset::Step(-YEAR)), at(78, Upset::Crash)];
     lives((M::Switched, R::Refused, L::Name, T::Exact, 0x8043_e7bd_2b29_e0e0), &script);
+}
+
+/// A question about uses that was put off by a wrong clock, and could not be answered, was asked without a pause once the clock was right.
+#[test]
+fn a_question_put_off_by_a_wrong_clock_is_not_asked_without_a_pause() {
+    let script = [
+        at(19, Upset::Step(YEAR)),
+        at(14, Upset::CredentialDead(Span::hours(26))),
+        call("read-reply", Upset::Emergency(CutFirst)),
+    ];
+    lives((M::Fixed, R::DropsOlder, L::None, T::Exact, 0x6f1b_dced_bedf_8f0a), &script);
 }
 
 /// Quiet was counted across a step of the clock.

@@ -35,7 +35,9 @@ fn held(sim: &Sim) -> Turned {
     let taken = |order: &Order| decide(Event::Ordered(order.clone()), rotation, &sim.record.plan, sim.now()).is_ok();
     let cut = Order::Emergency(cutover_machine::emergency::EmergencyOrder::CutFirst, Vec::new());
     let urgent = rotation.emergency.is_some() && taken(&cut);
-    let manual = urgent || super::sending::by_hand(&sim.record);
+    // Given up for a key that somebody else put there and that nobody accepts: evidence for it never comes, and only they can help.
+    let hopeless = rotation.swapped && sim.record.first.is_some_and(|first| first >= crate::world::FOREIGN);
+    let manual = urgent || hopeless || super::sending::by_hand(&sim.record);
     must(manual || orders.iter().any(taken), "M21 a hold has a way out", state)
 }
 
