@@ -348,12 +348,11 @@ impl Work<'_> {
                 self.settle_doubt();
             }
             Answer::Refused(refused) => {
-                let detail = refused.detail.clone();
-                self.account_refused(0, &refused, Why::Look(detail));
+                let (before, detail) = (self.next.failures, refused.detail.clone());
+                self.next.failures += 1;
+                self.account_refused(before, &refused, Why::Look(detail));
             }
-            Answer::Unknown(_) => {
-                self.again(0, None, true);
-            }
+            Answer::Unknown(detail) => self.probe_failed(None, detail),
         }
         Ok(())
     }

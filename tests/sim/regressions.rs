@@ -117,6 +117,19 @@ fn a_question_put_off_by_a_wrong_clock_is_not_asked_without_a_pause() {
     lives((M::Fixed, R::DropsOlder, L::None, T::Exact, 0x6f1b_dced_bedf_8f0a), &script);
 }
 
+/// A key of a lost mint whose end the provider refuses was given up again every few seconds for ever, and nobody was told.
+#[test]
+fn a_lost_key_that_cannot_be_given_up_is_told() {
+    let script = [
+        at(9, Upset::Fate(Fate::LandsLate(Span::seconds(27)))),
+        at(2, Upset::Fate(Fate::ReplyLost)),
+        call("look-by-list", Upset::Fate(Fate::CrashUncommitted)),
+        at(11, Upset::StoreDown(1, Span::minutes(2))),
+        at(17, Upset::StoreDown(1, Span::hours(26))),
+    ];
+    lives((M::Chosen, R::DropsOlder, L::Name, T::Lying, 0xae18_7de4_917c_5886), &script);
+}
+
 /// Quiet was counted across a step of the clock.
 #[test]
 fn no_span_is_counted_across_a_step_of_the_clock() {
