@@ -103,7 +103,7 @@ fn before_stage(matter: &Matter<'_>, why: &Why, account: &str) -> Told {
             Told {
                 shared: format!("cannot begin: {}", brief(&in_common(matter, detail.lines().next().unwrap_or_default()))),
                 what: format!("cannot begin: {}", brief(detail)),
-                happened: format!("The rotation cannot begin: {}. {nothing}", sentence(detail)),
+                happened: format!("The rotation cannot begin: {}. {nothing}", sentence(&detail.replace('\n', "; "))),
                 cause: in_common(matter, detail),
             }
         }

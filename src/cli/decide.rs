@@ -72,7 +72,7 @@ pub async fn through(
         super::screen::Screen::stdout().print(&format!("{policy}: taken, rotation {}\n", decided.rotation));
     }
     if door.daemon().is_none() && !decided.rotation.is_empty() {
-        tell("No daemon runs here: the rotation goes on when `cutover run` is started.");
+        tell("No daemon runs here: what is left of the rotation goes on when `cutover run` is started.");
     }
     Ok(Exit::Done)
 }

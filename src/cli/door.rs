@@ -154,6 +154,8 @@ impl Here {
         let ledger = match need {
             Need::Read | Need::Drive(_) if missing => return Err(nothing_there(&config)),
             Need::Look if missing => {
+                // There is no ledger to open with it yet: what is wrong with it would show at the first rotation only.
+                open::seal_keys(&config)?;
                 let directory = tempfile::tempdir()
                     .map_err(|error| Failure::new(Exit::Failed, format!("no temporary directory ({error})")))?;
                 let ledger = passing(&config, directory.path(), &clock).await?;

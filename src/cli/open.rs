@@ -88,8 +88,12 @@ pub async fn ledger(config: &Config, clock: &WallClock) -> Result<Arc<SqliteLedg
 pub fn seal_keys(config: &Config) -> Result<SealKeys, Failure> {
     let references = References::from_environment();
     let texts: Result<Vec<_>, String> = config.daemon.seal.iter().map(|reference| references.open(reference)).collect();
-    let texts = texts.map_err(|detail| Failure::new(Exit::Failed, format!("sealing key: {detail}")))?;
-    SealKeys::parse(&texts).map_err(|error| Failure::new(Exit::Failed, error.to_string()))
+    let failed = |detail: String| {
+        let cure = "[daemon] seal says where it is read; `(umask 077; cutover keygen > FILE)` makes one for a new ledger, and a ledger \
+                    that is there needs its own";
+        Failure::new(Exit::Failed, format!("sealing key: {detail}: {cure}"))
+    };
+    SealKeys::parse(&texts.map_err(failed)?).map_err(|error| failed(error.to_string()))
 }
 
 /// The control socket that the configuration names. Read on its own, so that a running daemon is reached also while the file is being edited.

@@ -1,6 +1,7 @@
 //! `check --online` and `rotate --dry-run`: what a rotation would find now. Nothing is written.
 
 use cutover_api::{KeyRecord, Outcome, Sighting, WitnessVars};
+use cutover_machine::plan::ListBy;
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
@@ -58,7 +59,9 @@ impl Engine {
             for (name, channel) in channels.iter() {
                 let about = format!("notify {name}");
                 findings.push(match channel.notifier.greet().await {
-                    Ok(()) => Finding::well(&about, "accepts a login"),
+                    Ok(()) => {
+                        Finding::well(&about, "is ready, as far as can be seen without a message: --send-test-alert sends one")
+                    }
                     Err(error) => {
                         Finding::wrong(&about, format!("does not accept a login: {error}"), cure::channel(name, &error))
                     }
@@ -123,8 +126,19 @@ fn well(about: &str, snapshot: &Snapshot, found: &Found) -> Vec<Finding> {
     let ok = |text: String| Finding::well(about, text);
     let targets: Vec<String> = snapshot.targets.iter().map(super::snapshot::TargetTable::name).collect();
     let mut findings = vec![ok(format!("targets readable and writable: {}", targets.join(", ")))];
+    let (facts, account) = (&snapshot.plan.provider, &snapshot.account.name);
+    findings.push(if facts.declares.list != ListBy::None && facts.verbs.list {
+        ok(format!("provider {account} answers and lists its keys"))
+    } else {
+        let text = format!("provider {account} was not asked: it has nothing that can be asked without changing a key");
+        Finding::note(about, text, "nothing; the first rotation is the first use of its credential, so choose its hour")
+    });
     findings.push(match &found.survey.old {
-        None => ok("the targets are empty: the next rotation makes the first key".to_owned()),
+        None => Finding::note(
+            about,
+            "the targets hold no key: the next rotation makes the first one",
+            "nothing, if that is so; otherwise look at `path` and at the names in `fields`: the application's key stands elsewhere",
+        ),
         Some(old) => {
             let key = old.id.as_ref().map_or_else(|| old.fingerprint.clone(), |id| format!("{id} ({})", old.fingerprint));
             if found.survey.old_is_ours || snapshot.plan.provider_ends_old() {

@@ -66,7 +66,7 @@ use run::{Ordered, Runner};
 use shared::Shared;
 pub use snapshot::PolicyState;
 use snapshot::{Record, Snapshot};
-pub use status::{HeldStatus, PolicyStatus, Tally};
+pub use status::{AT_WORK, HeldStatus, PolicyStatus, Tally};
 pub use submit::{LONGEST_VALUE, Submission, check_value};
 pub use suspend::{Suspended, check_until};
 

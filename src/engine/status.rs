@@ -184,6 +184,9 @@ const fn ended(end: End) -> &'static str {
     }
 }
 
+/// What stands where a rotation waits for nothing: a call is made or due.
+pub const AT_WORK: &str = "nothing: at work";
+
 /// What a rotation waits for, in words.
 fn waits_for(machine: &cutover_machine::Rotation, plan: &cutover_machine::Plan, at: Stamp, window: Stamp) -> String {
     let until = |until: Stamp| {
@@ -191,7 +194,7 @@ fn waits_for(machine: &cutover_machine::Rotation, plan: &cutover_machine::Plan, 
     };
     match due(machine, plan, Now { at, window, frozen: false }) {
         Due::Rest => "nothing".to_owned(),
-        Due::Tell | Due::Call(_) => "is at work".to_owned(),
+        Due::Tell | Due::Call(_) => AT_WORK.to_owned(),
         Due::Ask(Question::Held, next) => format!("a person: it is held{}", until(next)),
         Due::Ask(Question::Confirm, next) => format!("a person: `cutover confirm`{}", until(next)),
         Due::Ask(Question::NoEvidence, next) => format!("evidence that the new key is in use{}", until(next)),

@@ -4,7 +4,7 @@ use cutover_api::{Problem, Problems, ProviderFacts, Reader, Span, Table};
 use cutover_http_step::Defaults;
 use cutover_machine::plan::{Lifecycle, Verbs};
 
-use crate::declared::Declared;
+use crate::declared::{Declared, Signs};
 use crate::head::Head;
 use crate::manual;
 use crate::not_yet;
@@ -143,6 +143,12 @@ impl Definition {
     #[must_use]
     pub const fn facts(&self) -> &ProviderFacts {
         &self.facts
+    }
+
+    /// A credential beside the key itself belongs into the account's table.
+    #[must_use]
+    pub fn wants_credential(&self) -> bool {
+        self.signs && self.declared.signs != Signs::Own
     }
 
     /// The text it was read from: what a plan's snapshot keeps, and [`Definition::parse`] reads back.

@@ -129,7 +129,8 @@ fn params(
             continue;
         }
         let flag = format!("--param {}=…", need.name);
-        let question = Question::new(&flag, format!("   its {}:", need.name), None);
+        let question =
+            Question::new(&flag, format!("   its {}, as {} knows the key:", need.name, provider.unwrap_or_default()), None);
         if let Some(answer) = question.answer(asker, None, some, missing)? {
             params.insert(need.name.clone(), answer.into());
         }

@@ -30,8 +30,9 @@ impl Draft {
         let within = |name: &str| format!("{dir}/{name}");
         let seal = within("seal-key");
         let credential = within(&format!("{}-credential", answers.provider));
-        let mut files =
-            vec![(format!("the credential that {} lets you manage keys with", answers.provider), credential.clone())];
+        let signs = catalog.parsed(&answers.provider).is_none_or(|definition| definition.wants_credential());
+        let what = format!("the credential that {} lets you manage keys with", answers.provider);
+        let mut files: Vec<(String, String)> = signs.then(|| (what, credential.clone())).into_iter().collect();
         let store = answers
             .place
             .text
@@ -48,7 +49,7 @@ impl Draft {
             head(file, &dir, answers, &seal),
             notify(answers),
             store,
-            provider(answers, &credential),
+            provider(answers, signs.then_some(credential.as_str())),
             policy(answers, catalog),
         ];
         let option = if dir == INSTALLED { String::new() } else { format!(" --config {}", file.display()) };
@@ -99,14 +100,20 @@ fn notify(answers: &Answers) -> String {
     MAIL_STARTER.replace("@TO@", &quoted(to)).replace("@FROM@", &quoted(&format!("cutover@{host}")))
 }
 
-fn provider(answers: &Answers, credential: &str) -> String {
-    format!(
-        "# One account at the provider; `cutover providers show {0}` tells what its definition knows and assumes.\n[provider.{0}]\n\
-         # What manages keys there, not the key that is rotated. Read at each use: it can be replaced at any time. Where it ends, say when:\n\
-         # credential = {{ file = {1}, expires_at = \"2027-06-30T00:00:00Z\" }}\ncredential = {{ file = {1} }}\n",
-        answers.provider,
-        quoted(credential)
-    )
+fn provider(answers: &Answers, credential: Option<&str>) -> String {
+    let table = format!(
+        "# One account at the provider; `cutover providers show {0}` tells what its definition knows and assumes.\n[provider.{0}]\n",
+        answers.provider
+    );
+    let Some(credential) = credential else {
+        return table + "# No credential stands here: none is needed to make a key.\n";
+    };
+    let file = quoted(credential);
+    table
+        + &format!(
+            "# What manages keys there, not the key that is rotated. Read at each use: it can be replaced at any time. Where it ends, say when:\n\
+             # credential = {{ file = {file}, expires_at = \"2027-06-30T00:00:00Z\" }}\ncredential = {{ file = {file} }}\n"
+        )
 }
 
 fn policy(answers: &Answers, catalog: &Catalog) -> String {

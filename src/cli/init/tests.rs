@@ -50,3 +50,27 @@ fn everything_that_is_missing_is_told_at_once() {
     let failure = Answers::gather(&nothing, &catalog, Asker::Nobody).expect_err("nobody to ask");
     assert!(failure.text.contains("--provider, --target, --notify"), "{}", failure.text);
 }
+
+/// A definition without a credential got one, and the answers were refused after all questions.
+#[test]
+fn whoever_issues_the_key_the_answers_make_a_right_configuration() {
+    let catalog = open::shipped(&WallClock::real()).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let file = std::path::Path::new("/srv/c.toml");
+    let mut without = Vec::new();
+    for name in catalog.known().keys() {
+        let needs = catalog.parsed(name).map(|definition| definition.param_needs()).unwrap_or_default();
+        let params = needs.into_iter().filter(|need| need.required).map(|need| (need.name, "x".into())).collect();
+        let answers =
+            Answers::gather(&InitArgs { provider: Some(name.clone()), params, ..args() }, &catalog, Asker::Nobody).unwrap();
+        let draft = Draft::of(file, &answers, &catalog);
+        let judged = cutover_config::parse(&[("c.toml".to_owned(), draft.text.clone())], &catalog);
+        let problems = judged.err().unwrap_or_default();
+        // What is wrong with a definition itself (a kind of signature that is not there yet) is not the draft's doing.
+        let own: Vec<_> = problems.iter().map(ToString::to_string).filter(|problem| !problem.contains("not yet:")).collect();
+        assert!(own.is_empty(), "{name}: {own:?}\n{}", draft.text);
+        if !draft.files.iter().any(|(what, _)| what.contains("lets you manage keys")) {
+            without.push(name.clone());
+        }
+    }
+    assert!(without.contains(&"wrapd-manual".to_owned()) && !without.contains(&"plana".to_owned()), "{without:?}");
+}

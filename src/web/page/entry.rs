@@ -6,7 +6,7 @@ use super::when::{Moment, distance, given, moment, moment_in};
 use super::year::{Strip, strip};
 use crate::alert::Way;
 use crate::cli::words::short;
-use crate::engine::{PolicyStatus, Suspended};
+use crate::engine::{AT_WORK, PolicyStatus, Suspended};
 use crate::web::{Chronicle, Picture};
 
 /// The phases as a path; a doubt stands where the mint is.
@@ -174,7 +174,7 @@ fn steps(phase: &str) -> Vec<Step> {
 /// What it does now, or what it waits for.
 fn what(status: &PolicyStatus) -> String {
     match status.waits_for.as_deref() {
-        None | Some("is at work" | "nothing") => doing(&status.phase).to_owned(),
+        None | Some(AT_WORK | "nothing") => doing(&status.phase).to_owned(),
         Some(waits) => format!("It waits for {waits}"),
     }
 }

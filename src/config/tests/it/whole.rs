@@ -320,7 +320,13 @@ fn files_that_cannot_be_read_are_told() {
     let directory = tempfile::tempdir().expect("a directory");
     let main = directory.path().join("cutover.toml");
     let found = printed(load(&main, &Real::new()));
-    assert_eq!(found, [format!("{}: cannot be read (entity not found): a readable file of UTF-8 text", main.display())]);
+    assert_eq!(
+        found,
+        [format!(
+            "{}: there is no such file: write one with `cutover init`, or name yours with --config or CUTOVER_CONFIG",
+            main.display()
+        )]
+    );
     std::fs::write(&main, "include = [\"gone.toml\", \"*/x.toml\", 7]\n").expect("written");
     let found = printed(load(&main, &Real::new()));
     assert_eq!(found.len(), 3, "{found:#?}");
