@@ -46,7 +46,8 @@ impl Alarms {
 
     /// What is due does not sleep over an alarm, and asks nobody who was not told.
     pub(super) fn due(&mut self, due: &Due, record: &Record, wall: Stamp, excuses: &Excuses) -> Turned {
-        let next = self.next(&record.plan.thresholds).filter(|_| !excuses.restored);
+        // What the provider says in its own time cannot be told in ours while our clock is wrong: the grace that was asked for counts then.
+        let next = self.next(&record.plan.thresholds).filter(|_| !excuses.restored && !excuses.stepped);
         let until = match due {
             Due::Sleep(until) | Due::Ask(_, until) => Some(*until),
             Due::Call(_) => Some(wall),

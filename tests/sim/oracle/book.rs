@@ -80,7 +80,8 @@ impl Book {
         }
         let Some(uses) = &watched.uses else { return };
         self.answered = true;
-        let by_true_clock = |at: Stamp| Stamp(at.0 + world.skew() - world.truth.skew);
+        // No use is yet to come: what was told before a step of the clock and is read after it would seem to.
+        let by_true_clock = |at: Stamp| Stamp(at.0 + world.skew() - world.truth.skew).min(now);
         if let Use::At(at, _) = &uses.new {
             self.new_used |= by_true_clock(*at) > self.since.max(self.probed);
         }
