@@ -171,7 +171,14 @@ impl Oracle {
         let stands = world.targets.iter().any(|target| target.content.values().any(|value| Some(value) == key));
         let held = world.apps.iter().any(|app| app.holds.iter().any(|value| Some(*value) == key));
         let ok = ours && !stands && !held && key != new_key(record).filter(|_| record.rotation.new.is_some());
-        must(ok || self.excuses.restored, "I5 an orphan is given up only if nobody uses it", || format!("{key:?} {found:?}"))
+        // What is to be cut off at once, with or without a new key, may go this way too.
+        let cut = record.rotation.emergency.as_ref().filter(|emergency| emergency.at_once);
+        let cut = cut.is_some_and(|emergency| {
+            emergency.cut.iter().any(|cut| cut.ours && key.is_some() && cut.key.id.as_deref().and_then(number) == key)
+        });
+        must(ok || cut || self.excuses.restored, "I5 an orphan is given up only if nobody uses it", || {
+            format!("{key:?} {found:?}")
+        })
     }
 
     /// A key that may be dead is presented only where that is allowed.
