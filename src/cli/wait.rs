@@ -13,7 +13,7 @@ use super::exit::{Exit, Failure};
 use super::screen::tell;
 use crate::control::{Ask, AskError};
 use crate::engine::times::timestamp;
-use crate::engine::{AT_WORK, PolicyStatus, WallClock};
+use crate::engine::{PolicyStatus, WallClock};
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_millis(500);
@@ -101,7 +101,6 @@ impl Come {
 
     fn in_words(&self) -> String {
         match self {
-            Self::Moving { phase, waits_for: Some(waits_for) } if waits_for == AT_WORK => format!("{phase}: {waits_for}"),
             Self::Moving { phase, waits_for: Some(waits_for) } => format!("{phase}: waits for {waits_for}"),
             Self::Moving { phase, waits_for: None } => phase.clone(),
             Self::Held { why, detail } => format!("held ({why}): {detail}"),

@@ -48,18 +48,15 @@ fn read(path: &Path, problems: &Problems) -> Option<Table> {
     let file = path.display().to_string();
     match std::fs::read_to_string(path) {
         Ok(text) => document(&file, &text, problems),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let right = "write one with `cutover init`, or name yours with --config or CUTOVER_CONFIG";
-            problems.add(&Place::nowhere(), file, "there is no such file", right);
-            None
-        }
         Err(error) => {
-            problems.add(
-                &Place::nowhere(),
-                file,
-                format!("cannot be read ({})", error.kind()),
-                "a readable file of UTF-8 text",
-            );
+            let (wrong, right) = match error.kind() {
+                std::io::ErrorKind::NotFound => (
+                    "there is no such file".to_owned(),
+                    "write one with `cutover init`, or name yours with --config or CUTOVER_CONFIG",
+                ),
+                kind => (format!("cannot be read ({kind})"), "a readable file of UTF-8 text"),
+            };
+            problems.add(&Place::nowhere(), file, wrong, right);
             None
         }
     }

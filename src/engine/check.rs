@@ -1,7 +1,6 @@
 //! `check --online` and `rotate --dry-run`: what a rotation would find now. Nothing is written.
 
 use cutover_api::{KeyRecord, Outcome, Sighting, WitnessVars};
-use cutover_machine::plan::ListBy;
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
@@ -126,8 +125,8 @@ fn well(about: &str, snapshot: &Snapshot, found: &Found) -> Vec<Finding> {
     let ok = |text: String| Finding::well(about, text);
     let targets: Vec<String> = snapshot.targets.iter().map(super::snapshot::TargetTable::name).collect();
     let mut findings = vec![ok(format!("targets readable and writable: {}", targets.join(", ")))];
-    let (facts, account) = (&snapshot.plan.provider, &snapshot.account.name);
-    findings.push(if facts.declares.list != ListBy::None && facts.verbs.list {
+    let account = &snapshot.account.name;
+    findings.push(if snapshot.plan.provider.lists() {
         ok(format!("provider {account} answers and lists its keys"))
     } else {
         let text = format!("provider {account} was not asked: it has nothing that can be asked without changing a key");

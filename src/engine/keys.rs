@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cutover_api::{Call, KeyRecord, Listing, Outcome, Stamp};
 use cutover_config::Config;
 use cutover_ledger::{HistoryQuery, HistoryRow};
-use cutover_machine::plan::{Authority, ListBy};
+use cutover_machine::plan::Authority;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -139,7 +139,7 @@ impl Engine {
         let facts = provider.facts();
         let own = facts.declares.authority == Authority::Own;
         account.sees_use = facts.declares.last_used.is_some() && !own;
-        if facts.declares.list == ListBy::None || !facts.verbs.list {
+        if !facts.lists() {
             let text = format!("{name} has no list: what keys there are can only be seen in its own console");
             let cure = "nothing; evidence has to come from the application (a verify of kind `consumer`)".to_owned();
             account.problem = Some((text, cure));

@@ -150,7 +150,10 @@ impl Engine {
     ) -> Result<Self, String> {
         let channels = channels(&config, &catalog).map_err(|problems| join(&problems))?;
         let config = Arc::new(config);
-        let shared = Arc::new(Shared::new(Arc::clone(&config), Workshop::new(catalog), channels, ledger, clock));
+        let workshop = Workshop::new(catalog);
+        // One shot needs no client before its first call.
+        let workshop = if only.is_none() { workshop.warmed() } else { workshop };
+        let shared = Arc::new(Shared::new(Arc::clone(&config), workshop, channels, ledger, clock));
         let engine = Self { shared, tasks: TaskTracker::new(), ended: Arc::default(), starts: Arc::default() };
         engine.load(&config, only).await?;
         engine.loops(only.is_none());
@@ -351,7 +354,7 @@ impl Engine {
         let entry = HistoryEntry::plain(now, None, "signal:HUP", "reloaded", &facts);
         let commit = Commit { history: vec![entry], ..Commit::default() };
         self.shared.ledger.commit(commit).await.map_err(|error| error.to_string())?;
-        self.shared.reconfigure(Arc::new(config), Workshop::new(catalog), channels);
+        self.shared.reconfigure(Arc::new(config), Workshop::new(catalog).warmed(), channels);
         Ok(told)
     }
 

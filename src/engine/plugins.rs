@@ -60,7 +60,7 @@ pub struct Plugins {
 /// Builds plugins and keeps those that are in use.
 pub struct Workshop {
     catalog: Catalog,
-    /// Kept so that the first call of an emergency does not wait until the system's CAs are read.
+    /// Kept by [`Workshop::warmed`].
     _system: Option<cutover_http_step::Http>,
     accounts: Mutex<BTreeMap<String, Arc<AccountLine>>>,
     stores: Mutex<BTreeMap<String, Arc<dyn Store>>>,
@@ -75,9 +75,14 @@ impl Workshop {
     pub fn new(catalog: Catalog) -> Self {
         // A new configuration also means: look at the system's CAs again.
         cutover_http_step::Http::forget_system();
+        Self { catalog, _system: None, accounts: Mutex::default(), stores: Mutex::default() }
+    }
+
+    /// The same, for a daemon: the first call of an emergency must not wait until the system's CAs are read.
+    #[must_use]
+    pub fn warmed(self) -> Self {
         // Where it cannot be built, whoever needs it says why.
-        let system = cutover_http_step::Http::new(&cutover_http_step::Tls::default()).ok();
-        Self { catalog, _system: system, accounts: Mutex::default(), stores: Mutex::default() }
+        Self { _system: cutover_http_step::Http::new(&cutover_http_step::Tls::default()).ok(), ..self }
     }
 
     /// The catalogue.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cutover_api::{Class, Clock, KeyRecord, Outcome, Reading, Secret, Span, WitnessVars};
 use cutover_ledger::Ledger;
 use cutover_machine::event::Survey;
-use cutover_machine::plan::{Authority, ListBy};
+use cutover_machine::plan::Authority;
 use cutover_machine::state::Key;
 
 use super::calls::AccountCall;
@@ -317,7 +317,7 @@ impl Surveyor<'_> {
             }
         }
         let facts = &self.snapshot.plan.provider;
-        if facts.declares.list == ListBy::None || !facts.verbs.list {
+        if !facts.lists() {
             self.mint_needs(found, wrong);
             return Ok(());
         }

@@ -54,7 +54,7 @@ pub(crate) fn look(rotation: &Rotation, plan: &Plan, now: Stamp) -> Look {
     if let Some(orphan) = doubt.orphans.first() {
         return if can_discard(plan) { Look::Call(Effect::Discard(orphan.clone())) } else { Look::Hold(candidates(rotation)) };
     }
-    if declares.list != ListBy::None && verbs.list && !doubt.listed && !doubt.absent && !on(Mutant::MintedUnlooked) {
+    if plan.provider.lists() && !doubt.listed && !doubt.absent && !on(Mutant::MintedUnlooked) {
         let shown = intent.deadline.plus(declares.list_lag);
         return if now < shown && !on(Mutant::ListLagIgnored) { Look::At(shown) } else { Look::Call(Effect::LookByList) };
     }

@@ -352,7 +352,7 @@ impl Work<'_> {
                 self.next.failures += 1;
                 self.account_refused(before, &refused, Why::Look(detail));
             }
-            Answer::Unknown(detail) => self.probe_failed(None, detail),
+            Answer::Unknown(detail) => self.look_failed(None, detail),
         }
         Ok(())
     }
@@ -400,13 +400,13 @@ impl Work<'_> {
             }
             Answer::Refused(refused) => {
                 let detail = refused.detail.clone();
-                self.probe_failed(refused.retry_after, detail);
+                self.look_failed(refused.retry_after, detail);
             }
-            Answer::Unknown(detail) => self.probe_failed(None, detail),
+            Answer::Unknown(detail) => self.look_failed(None, detail),
         }
     }
 
-    fn probe_failed(&mut self, asked: Option<Span>, detail: String) {
+    fn look_failed(&mut self, asked: Option<Span>, detail: String) {
         self.next.failures += 1;
         let tries = self.next.failures;
         self.again(tries.saturating_sub(1), asked, true);

@@ -200,9 +200,8 @@ impl Work<'_> {
     /// After the look, and an orphan first.
     fn abandon_in_doubt(&mut self) -> Result<(), Illegal> {
         let declares = &self.plan.provider.declares;
-        let can_look = (declares.list != crate::plan::ListBy::None && self.plan.provider.verbs.list)
-            || declares.reread
-            || (self.plan.provider.generates && self.plan.provider.verbs.probe);
+        let can_look =
+            self.plan.provider.lists() || declares.reread || (self.plan.provider.generates && self.plan.provider.verbs.probe);
         let judged = matches!(self.next.held.as_ref().map(|held| &held.why), Some(Why::Candidates(_)));
         if !can_look || judged || self.plan.provider.lifecycle != Lifecycle::Overlap {
             return Err(self.illegal(

@@ -302,6 +302,12 @@ pub struct Plan {
 }
 
 impl ProviderFacts {
+    /// It has a list, and this account may ask for it.
+    #[must_use]
+    pub fn lists(&self) -> bool {
+        self.declares.list != ListBy::None && self.verbs.list
+    }
+
     /// The provider's clock, not we, ends the old key; `manual`: its dashboard starts that clock.
     #[must_use]
     pub const fn ends_old_by_clock(&self) -> bool {

@@ -160,7 +160,6 @@ pub struct Doubt {
     /// A person asked to close after the look.
     pub abandon: bool,
     /// The clock has stepped: what had to be waited for was reckoned by another one.
-    #[serde(default)]
     pub stepped: bool,
 }
 

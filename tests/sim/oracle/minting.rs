@@ -16,8 +16,7 @@ impl Oracle {
         let intent = record.rotation.mint.intents;
         must(intent > self.sent, "I4 one call per intent", || format!("intent {intent} was sent already"))?;
         self.sent = intent;
-        // A step that nobody is to notice takes away from what a list is given to show a key.
-        let unnoticed = self.excuses.slack > cutover_machine::Span::ZERO;
+        let unnoticed = self.excuses.unnoticed_step();
         let may_land = world.landings.iter().any(|(_, act)| matches!(act, Act::Mint { .. }));
         let cut_first = self.emergency == Some(EmergencyOrder::CutFirst);
         // An emergency goes on by a clock that has stepped, and so may take a call's deadline for passed.

@@ -85,9 +85,11 @@ fn orphans(sim: &Sim, new: Option<Value>) -> Turned {
     let findable =
         plan.provider.declares.list == ListBy::Name && plan.provider.verbs.revoke && !plan.provider.verbs.revoke_needs_secret;
     let excuses = &sim.oracle.excuses;
-    let excused = excuses.misnamed || excuses.lied || sim.oracle.ordered_mints() || sim.record.rotation.emergency.is_some();
-    // A step that nobody is to notice takes away from what a list is given to show a key.
-    let excused = excused || excuses.slack > cutover_machine::Span::ZERO;
+    let excused = excuses.misnamed
+        || excuses.lied
+        || excuses.unnoticed_step()
+        || sim.oracle.ordered_mints()
+        || sim.record.rotation.emergency.is_some();
     if !findable || excused || sim.oracle.excuses.wrong_word || plan.provider_ends_old() {
         return Ok(());
     }
