@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use cutover_api::{Provider, Reader, Severity, Store, Table};
+use cutover_http_step::Scope;
 
 use crate::load::Section;
-use crate::{Channel, Kinds, ProviderTable, StoreTable};
+use crate::{Channel, Kinds, ProviderTable, StoreTable, templates};
 
 /// The severity a channel takes from on, where it does not say.
 const SEVERITY: Severity = Severity::Warning;
@@ -15,12 +16,18 @@ const SEVERITY: Severity = Severity::Warning;
 pub(crate) struct BuiltStore {
     pub(crate) table: StoreTable,
     pub(crate) store: Option<Box<dyn Store>>,
+    /// Stores with equal tables are one store under two names.
+    pub(crate) identity: String,
 }
 
 /// A provider's table and the account itself, where the table is sound.
 pub(crate) struct BuiltAccount {
     pub(crate) table: ProviderTable,
     pub(crate) provider: Option<Box<dyn Provider>>,
+    /// What templates of its policies may name.
+    pub(crate) scope: Scope,
+    /// What its mint needs of the key in use ([`Provider::mint_needs`]).
+    pub(crate) mint_needs: Vec<String>,
 }
 
 /// Reads `[notify.*]`.
@@ -50,7 +57,8 @@ pub(crate) fn stores(sections: &[Section<'_>], kinds: &dyn Kinds) -> BTreeMap<St
         let kind = kind(reader, &names, "store").unwrap_or_default();
         let store = if kind.is_empty() { None } else { kinds.store(kind, reader) };
         let table = without(reader.table_itself(), &["holders"]);
-        (section.name.clone(), BuiltStore { table: StoreTable { kind: kind.to_owned(), holders, table }, store })
+        let identity = if kind.is_empty() { section.name.clone() } else { table.to_json().to_string() };
+        (section.name.clone(), BuiltStore { table: StoreTable { kind: kind.to_owned(), holders, table }, store, identity })
     };
     sections.iter().map(store).collect()
 }
@@ -80,7 +88,9 @@ pub(crate) fn accounts(sections: &[Section<'_>], kinds: &dyn Kinds) -> BTreeMap<
         };
         let table = without(reader.table_itself(), &["holders", "definition"]);
         let table = ProviderTable { definition: definition.to_owned(), holders, table };
-        (section.name.clone(), BuiltAccount { table, provider })
+        let scope = templates::scope(provider.as_deref());
+        let mint_needs = provider.iter().flat_map(|provider| provider.mint_needs()).collect();
+        (section.name.clone(), BuiltAccount { table, provider, scope, mint_needs })
     };
     sections.iter().map(account).collect()
 }

@@ -1,6 +1,7 @@
 //! Secrets that stand in the configuration in clear where no plugin looks for them: passwords inside URLs, literal credentials in requests.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use cutover_api::{Node, Place, Problem, Problems, Table, Value};
 
@@ -21,49 +22,67 @@ const LITERAL: &str = "a secret stands here in clear";
 
 /// Reports every such secret, anywhere in the files.
 pub(crate) fn check(tables: &[Table], problems: &Problems) -> Secrets {
-    let mut secrets = Secrets::default();
-    for table in tables {
-        in_table(table, "", problems, &mut secrets);
-    }
-    secrets
+    let mut search = Search { path: String::new(), problems, secrets: Secrets::default() };
+    tables.iter().for_each(|table| search.in_table(table));
+    search.secrets
 }
 
-fn in_table(table: &Table, path: &str, problems: &Problems, secrets: &mut Secrets) {
-    for (key, entry) in &table.entries {
-        let whole = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        match &entry.node.value {
-            Value::Text(text) if is_credential(path, key) && !text.is_empty() && !text.contains("{{") => {
-                secrets.keep(text, &entry.node.place);
-                let right = "write {{ credential }} here, and beside it credential = { env = \"NAME\" }, { file = \"/path\" } or { credential = \"NAME\" }";
-                problems.add(&entry.node.place, whole, LITERAL, right);
-            }
-            _ => in_node(&entry.node, &whole, problems, secrets),
-        }
-    }
+/// The search of one file.
+struct Search<'a> {
+    /// Where it is: the whole path of a key.
+    path: String,
+    problems: &'a Problems,
+    secrets: Secrets,
 }
 
-fn in_node(node: &Node, path: &str, problems: &Problems, secrets: &mut Secrets) {
-    match &node.value {
-        Value::Text(text) => {
-            if let Some(password) = password(text) {
-                secrets.keep(text, &node.place);
-                secrets.keep(password, &node.place);
-                let right = "take it out and give it where a secret belongs: { env = \"NAME\" }, { file = \"/path\" } or { credential = \"NAME\" }";
-                problems.add(&node.place, path, IN_URL, right);
-            }
+impl Search<'_> {
+    /// Looks at what stands below, one step further down the path.
+    fn below(&mut self, step: std::fmt::Arguments<'_>, look: impl FnOnce(&mut Self)) {
+        let above = self.path.len();
+        // Writing to a text cannot fail.
+        let _ = self.path.write_fmt(step);
+        look(self);
+        self.path.truncate(above);
+    }
+
+    fn in_table(&mut self, table: &Table) {
+        for (key, entry) in &table.entries {
+            let credential = is_credential(&self.path, key);
+            let dot = if self.path.is_empty() { "" } else { "." };
+            self.below(format_args!("{dot}{key}"), |search| match &entry.node.value {
+                Value::Text(text) if credential && !text.is_empty() && !text.contains("{{") => {
+                    search.secrets.keep(text, &entry.node.place);
+                    let right = "write {{ credential }} here, and beside it credential = { env = \"NAME\" }, { file = \"/path\" } or { credential = \"NAME\" }";
+                    search.problems.add(&entry.node.place, search.path.as_str(), LITERAL, right);
+                }
+                _ => search.in_node(&entry.node),
+            });
         }
-        Value::Table(table) => in_table(table, path, problems, secrets),
-        Value::Array(items) => {
-            let before = secrets.places.len();
-            for (n, item) in items.iter().enumerate() {
-                in_node(item, &format!("{path}[{n}]"), problems, secrets);
+    }
+
+    fn in_node(&mut self, node: &Node) {
+        match &node.value {
+            Value::Text(text) => {
+                if let Some(password) = password(text) {
+                    self.secrets.keep(text, &node.place);
+                    self.secrets.keep(password, &node.place);
+                    let right = "take it out and give it where a secret belongs: { env = \"NAME\" }, { file = \"/path\" } or { credential = \"NAME\" }";
+                    self.problems.add(&node.place, self.path.as_str(), IN_URL, right);
+                }
             }
-            // Readers of an array report it where it begins.
-            if secrets.places.len() > before {
-                secrets.places.insert(node.place.clone());
+            Value::Table(table) => self.in_table(table),
+            Value::Array(items) => {
+                let before = self.secrets.places.len();
+                for (n, item) in items.iter().enumerate() {
+                    self.below(format_args!("[{n}]"), |search| search.in_node(item));
+                }
+                // Readers of an array report it where it begins.
+                if self.secrets.places.len() > before {
+                    self.secrets.places.insert(node.place.clone());
+                }
             }
+            _ => {}
         }
-        _ => {}
     }
 }
 

@@ -12,7 +12,7 @@ use crate::layers::Layers;
 use crate::load::Section;
 use crate::sums::{self, typed};
 use crate::targets::{self, Claims};
-use crate::{Kinds, Policy, redeploy, verify};
+use crate::{Kinds, Policy, redeploy, templates, verify};
 
 /// Every key of a policy: what `[defaults]` may hold.
 pub(crate) const KEYS: [&str; 19] = [
@@ -47,15 +47,19 @@ pub(crate) fn read(section: &Section<'_>, world: &World<'_, '_>, claims: &mut Cl
     KEYS.iter().for_each(|key| own.known(key));
     own.finish();
     let layers = Layers { own, defaults: world.defaults };
-    let (account, provider) = provider(&layers, world);
-    let params = params(&layers, account, provider);
+    let (name, account) = account(&layers, world);
+    let provider = account.and_then(|account| account.provider.as_deref());
+    let params = params(&layers, name, provider);
     let schedule = schedule(&layers, world.zones);
     let grace = grace(&layers, provider);
     let [quiet, soak] = ["quiet", "soak"].map(|key| span(&layers, key));
     let lifetime = lifetime(&layers, provider);
     let [tags, holders] = ["tags", "holders"].map(|key| built::words(layers.of(key), key));
     let adopt = adopt(&layers);
-    let targets = targets::read(&layers, provider, world.stores, claims);
+    let targets = match account {
+        Some(account) => targets::read(&layers, &account.scope, world.stores, claims),
+        None => targets::read(&layers, &templates::scope(None), world.stores, claims),
+    };
     let redeploy = redeploy::read(&layers, world.kinds);
     let verify = verify::read(&layers, provider.map(Provider::facts), &targets.names, world.kinds);
     let (notify, at) = alert(&layers, &world.channels);
@@ -63,7 +67,7 @@ pub(crate) fn read(section: &Section<'_>, world: &World<'_, '_>, claims: &mut Cl
     let policy = Policy {
         name: section.name.clone(),
         place: section.place.clone(),
-        provider: account?.to_owned(),
+        provider: name?.to_owned(),
         params,
         schedule: schedule?,
         grace,
@@ -82,7 +86,7 @@ pub(crate) fn read(section: &Section<'_>, world: &World<'_, '_>, claims: &mut Cl
     };
     // A part that is wrong counts as nothing: what is too short even so is told at once with it.
     sums::check(&layers, &policy, provider?.facts(), world.notes);
-    sums::first_key(&layers, &policy, &provider?.mint_needs(), world.notes);
+    sums::first_key(&layers, &policy, &account?.mint_needs, world.notes);
     sums::notes(&layers, &policy, &targets.names, world.notes);
     (own.problems().count() == before).then_some(policy)
 }
@@ -112,8 +116,8 @@ fn lifetime(layers: &Layers<'_, '_>, provider: Option<&dyn Provider>) -> Option<
     taken
 }
 
-/// The provider's name and the account, where it is sound.
-fn provider<'a, 'd>(layers: &Layers<'a, '_>, world: &World<'_, 'd>) -> (Option<&'a str>, Option<&'d dyn Provider>) {
+/// The provider's name and the account, where it is there.
+fn account<'a, 'd>(layers: &Layers<'a, '_>, world: &World<'_, 'd>) -> (Option<&'a str>, Option<&'d BuiltAccount>) {
     let Some(name) = layers.of("provider").require_text("provider", "the name of a [provider.NAME]") else {
         return (None, None);
     };
@@ -125,7 +129,7 @@ fn provider<'a, 'd>(layers: &Layers<'a, '_>, world: &World<'_, 'd>) -> (Option<&
         layers.of("provider").wrong("provider", wrong, right);
         return (None, None);
     };
-    (Some(name), account.provider.as_deref())
+    (Some(name), Some(account))
 }
 
 /// `params`, against what the definition takes.

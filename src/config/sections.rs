@@ -98,7 +98,7 @@ fn seal(daemon: &Reader<'_>) -> Vec<SecretRef> {
     }
     let one = |(n, item): (usize, &cutover_api::Node)| {
         let key = format!("seal[{n}]");
-        let mut table = Table { entries: BTreeMap::new(), place: item.place.clone() };
+        let mut table = Table { place: item.place.clone(), ..Table::empty() };
         table.entries.insert(key.clone(), Entry { key: item.place.clone(), node: item.clone() });
         reference(&Reader::new(&table, daemon.path(), daemon.problems()), &key)
     };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use cutover_api::{Place, Provider, Reader};
+use cutover_api::{Place, Reader};
 use cutover_http_step::Scope;
 
 use crate::Target;
@@ -41,11 +41,10 @@ struct Claim {
 /// Reads the targets of a policy.
 pub(crate) fn read(
     layers: &Layers<'_, '_>,
-    provider: Option<&dyn Provider>,
+    scope: &Scope,
     stores: &BTreeMap<String, BuiltStore>,
     claims: &mut Claims,
 ) -> Targets {
-    let scope = templates::scope(provider);
     let mut named = Named::default();
     let mut targets = Targets { sound: Vec::new(), names: BTreeMap::new() };
     let readers = layers.of("target").tables("target");
@@ -63,7 +62,7 @@ pub(crate) fn read(
     }
     for reader in &readers {
         let before = reader.problems().count();
-        let target = target(reader, stores, &scope, &mut named, claims, &mut targets.names);
+        let target = target(reader, stores, scope, &mut named, claims, &mut targets.names);
         whole &= reader.problems().count() == before;
         targets.sound.extend(target);
     }
@@ -125,16 +124,9 @@ fn target(
     };
     if let (Some(store), Some(name), Some(path)) = (store, name, reader.text("path")) {
         names.entry(format!("{name}:{path}")).or_insert_with(|| reader.table_itself().place.clone());
-        claims.claim(&store.identity(name), path, bare, reader);
+        claims.claim(&store.identity, path, bare, reader);
     }
     Some(Target { store: name?.to_owned(), spec: spec?, fields: settled?.fields, during: during.map(|layout| layout.fields) })
-}
-
-impl BuiltStore {
-    /// Stores with equal tables are one store under two names.
-    fn identity(&self, name: &str) -> String {
-        if self.table.kind.is_empty() { name.to_owned() } else { self.table.table.to_json().to_string() }
-    }
 }
 
 impl Claims {

@@ -141,7 +141,7 @@ impl<'a> Reader<'a> {
 
     /// The key's value as it stands; marks it as known.
     pub fn node(&self, key: &str) -> Option<&'a Node> {
-        self.asked.borrow_mut().insert(key.to_owned());
+        self.known(key);
         self.table.get(key)
     }
 
@@ -303,7 +303,10 @@ impl<'a> Reader<'a> {
 
     /// Marks a key as known without reading it.
     pub fn known(&self, key: &str) {
-        self.asked.borrow_mut().insert(key.to_owned());
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(key) {
+            asked.insert(key.to_owned());
+        }
     }
 
     /// Reports every key that nobody asked for.

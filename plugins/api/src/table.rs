@@ -3,10 +3,10 @@
 //! Configuration and definitions are both read through it, so that every problem has a file, a line and a column; and a part of it
 //! (a provider's table, say) can be kept as JSON in a plan's snapshot and read back later.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use litemap::LiteMap;
 use toml::de::{DeTable, DeValue};
 
 use crate::reader::Problem;
@@ -92,8 +92,8 @@ pub struct Entry {
 /// A table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
-    /// The entries by key.
-    pub entries: BTreeMap<String, Entry>,
+    /// The entries by key. Tables of a configuration are many and small: an ordered vector takes a fraction of a tree's memory.
+    pub entries: LiteMap<String, Entry>,
     /// Where the table begins.
     pub place: Place,
 }
@@ -102,7 +102,7 @@ impl Table {
     /// A table without entries.
     #[must_use]
     pub fn empty() -> Self {
-        Self { entries: BTreeMap::new(), place: Place::nowhere() }
+        Self { entries: LiteMap::new_vec(), place: Place::nowhere() }
     }
 
     /// Reads a TOML document.
