@@ -38,6 +38,7 @@ const FILES: [&str; 2] = ["ledger.db", "ledger.db-wal"];
 pub fn power_cut(dir: &Path, seed: u64) -> usize {
     let mut dice = Dice::new(seed);
     let mut lost = 0;
+    renamed(dir, &mut dice);
     for name in FILES {
         let (there, kept) = (dir.join(name), dir.join("durable").join(name));
         let Ok(written) = std::fs::read(&there) else { continue };
@@ -57,6 +58,18 @@ pub fn power_cut(dir: &Path, seed: u64) -> usize {
         std::fs::rename(dir.join("cut.env"), dir.join("app.env")).expect("renamed");
     }
     lost
+}
+
+/// A ledger is made under another name, made durable, and renamed. Until the barrier on its directory it is found under either name, whole.
+fn renamed(dir: &Path, dice: &mut Dice) {
+    let (made, kept) = (dir.join("durable/ledger.db.new"), dir.join("durable/ledger.db"));
+    if !dir.join("ledger.db").exists() || kept.exists() || !made.exists() {
+        return;
+    }
+    std::fs::copy(made, kept).expect("copied");
+    if dice.coin() {
+        std::fs::rename(dir.join("ledger.db"), dir.join("ledger.db.new")).expect("renamed");
+    }
 }
 
 /// A file of which what was written since the last barrier is there in part.

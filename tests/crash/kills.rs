@@ -176,16 +176,22 @@ pub async fn points_of(kind: Kind) -> usize {
 pub struct Amount {
     pub all: bool,
     pub seed: usize,
+    /// One point alone, to look at.
+    only: Option<usize>,
 }
 
 impl Amount {
     pub fn wanted() -> Self {
         let said = std::env::var("CUTOVER_CRASH").unwrap_or_default();
-        Self { all: said == "all", seed: said.parse().unwrap_or(0) }
+        let only = said.strip_prefix('@').and_then(|point| point.parse().ok());
+        Self { all: said == "all", seed: said.parse().unwrap_or(0), only }
     }
 
     /// The points from 1 to `last`: all, or every `step`-th.
     pub fn of(&self, last: usize, step: usize) -> Vec<usize> {
+        if let Some(point) = self.only {
+            return vec![point];
+        }
         let step = if self.all { 1 } else { step };
         (1 + self.seed % step..=last).step_by(step).collect()
     }
