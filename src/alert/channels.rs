@@ -2,8 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use cutover_api::{Notifier, Severity};
+use cutover_api::{Message, Notifier, Severity};
+use tokio::task::JoinSet;
+use tracing::warn;
+
+/// How long a channel has for a message that is told without the outbox.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One channel.
 #[derive(Clone)]
@@ -44,6 +50,26 @@ impl Channels {
         let chosen: Vec<String> = self.0.keys().filter(|name| wanted.is_empty() || wanted.contains(name)).cloned().collect();
         let chosen: Vec<String> = chosen.into_iter().filter(takes).collect();
         if chosen.is_empty() { self.0.keys().filter(|name| takes(name)).cloned().collect() } else { chosen }
+    }
+
+    /// Tells every channel that takes it at once, without the outbox: for what cannot be written down. Each is given half a minute.
+    /// The channels that accepted it; what the others said is logged.
+    pub async fn tell_now(&self, message: &Message) -> Vec<String> {
+        let mut tells = JoinSet::new();
+        for name in self.chosen(&[], message.severity) {
+            let Some(notifier) = self.0.get(&name).map(|channel| Arc::clone(&channel.notifier)) else { continue };
+            let message = message.clone();
+            tells.spawn(async move {
+                let told = tokio::time::timeout(PATIENCE, notifier.tell(&message)).await;
+                match told {
+                    Ok(Ok(())) => return Some(name),
+                    Ok(Err(error)) => warn!(channel = name, %error, "an alert that cannot be kept was not accepted"),
+                    Err(_) => warn!(channel = name, "an alert that cannot be kept was not accepted in time"),
+                }
+                None
+            });
+        }
+        tells.join_all().await.into_iter().flatten().collect()
     }
 
     /// At least one of these channels accepts a login now.

@@ -7,6 +7,7 @@ mod compose;
 mod courier;
 mod draft;
 mod lane;
+mod ledger;
 mod line;
 mod matter;
 mod parcel;
@@ -22,10 +23,11 @@ pub use channels::{Channel, Channels};
 pub use compose::message;
 pub use courier::{Courier, Trouble};
 pub use draft::Composed;
+pub use ledger::{daemon_ended, ledger_behind, ledger_has_room, ledger_no_room};
 pub use matter::Matter;
 pub use plain::{
     channel_failing, channel_recovered, clock_frozen, clock_thawed, credential_expiring, credential_refused, idle_drift,
-    ledger_behind, overdue, reload_refused, test_alert,
+    overdue, reload_refused, test_alert,
 };
 pub use told::why_in_words;
 pub use ways::{Way, ways};

@@ -11,7 +11,7 @@ use super::words::{Letter, beside, clean, counted, listed, time};
 /// How many problems of a configuration a message holds.
 const PROBLEMS: usize = 20;
 
-fn draft<'a>(environment: &'a str, kind: &'static str, stage: String, word: &str, at: Stamp) -> Draft<'a> {
+pub(super) fn draft<'a>(environment: &'a str, kind: &'static str, stage: String, word: &str, at: Stamp) -> Draft<'a> {
     Draft {
         kind,
         shared_stage: stage.clone(),
@@ -29,7 +29,7 @@ fn draft<'a>(environment: &'a str, kind: &'static str, stage: String, word: &str
     }
 }
 
-fn way(command: impl Into<String>, does: impl Into<String>, costs: impl Into<String>) -> Way {
+pub(super) fn way(command: impl Into<String>, does: impl Into<String>, costs: impl Into<String>) -> Way {
     Way { command: command.into(), does: does.into(), costs: costs.into() }
 }
 
@@ -200,32 +200,6 @@ pub fn clock_frozen(environment: &str, step: i64, at: Stamp) -> Composed {
         .say("If the clock comes back to within 5 minutes, cutover goes on by itself.");
     write_ways(&mut letter, &ways);
     draft.finish(letter, &ways, json!({ "step_ms": step }))
-}
-
-/// The ledger is older than the one that was in use here: nothing is done on its word.
-#[must_use]
-pub fn ledger_behind(environment: &str, at: Stamp) -> Composed {
-    let mut draft = draft(environment, "held", format!("ledger.{}", at.0), "LEDGER", at);
-    draft.severity = Severity::Critical;
-    draft.what = String::from("is older than it was, nothing goes on");
-    let ways = [way(
-        "cutover resume",
-        "Goes on with what this ledger says. It also lifts every suspend and takes the clock as right.",
-        "Rotations that are not in it have happened all the same: a key that it takes for the one in use may be ended already, and where a \
-         provider keeps only two keys a further mint ends the one in use. Look first: `cutover keys` and the provider's console.",
-    )];
-    let mut letter = Letter::default();
-    letter
-        .part("What happened")
-        .say("The ledger holds less than the one that was in use at the same place before: it was restored from a copy, or its end was lost with a disk.")
-        .part("Where things stand")
-        .say("Nothing starts, and what was under way does not go on: no key is made, written or ended. Emergencies are answered. Nobody is down because of this.")
-        .part("Until when")
-        .say("Graces that are open run on at the providers, those that this ledger does not know among them.")
-        .part("What happens by itself")
-        .say("Nothing. `cutover keys` shows the providers' keys beside the ledger's, `cutover check --online` whether the targets hold what is recorded.");
-    write_ways(&mut letter, &ways);
-    draft.finish(letter, &ways, json!({}))
 }
 
 /// What was frozen for the clock goes on: a person has confirmed it (`by_hand`), or it is sane again.

@@ -11,6 +11,7 @@ mod door;
 mod emergency;
 pub mod exit;
 pub(crate) mod facts;
+mod farewell;
 mod harden;
 mod hidden;
 mod history;

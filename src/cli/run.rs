@@ -1,8 +1,10 @@
 //! `cutover run`: the daemon.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cutover_api::Clock as _;
 use cutover_config::Config;
 use cutover_ledger::{Ledger, SqliteLedger};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -10,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::exit::{Exit, Failure};
-use super::{Common, open, reload, service};
+use super::{Common, farewell, open, reload, service};
+use crate::catalog::Catalog;
 use crate::control::{Client, Reached, Server, Verbs};
-use crate::engine::{Engine, WallClock};
+use crate::engine::{Engine, WallClock, channels};
 use crate::web;
 
 /// Calls under way may take so long to end.
@@ -29,13 +32,20 @@ pub async fn run(common: &Common) -> Result<Exit, Failure> {
         warn!("{note}");
     }
     let mut signals = Signals::catch()?;
-    // A locked ledger is a failure like others here: `run` has no guard to refuse by.
-    let ledger = ledger(&config, &clock).await.map_err(|failure| Failure::new(Exit::Failed, failure.text))?;
+    let ledger = match ledger(&config, &clock).await {
+        Ok(ledger) => ledger,
+        Err(failure) => return Err(cannot_begin(&config, &catalog, &clock, failure).await),
+    };
+    let config = Arc::new(config);
     let (control, listen) = (config.daemon.control.clone(), config.daemon.listen.clone());
     let policies = config.policies.len();
     let shared: Arc<dyn Ledger> = Arc::<SqliteLedger>::clone(&ledger);
-    let engine = Engine::start(config, catalog.clone(), shared, Arc::<WallClock>::clone(&clock)).await;
-    let engine = engine.map_err(|detail| Failure::new(Exit::Failed, detail))?;
+    let began = Engine::start(Arc::clone(&config), catalog.clone(), shared, Arc::<WallClock>::clone(&clock)).await;
+    let engine = match began {
+        Ok(engine) => engine,
+        Err(detail) => return Err(cannot_begin(&config, &catalog, &clock, Failure::new(Exit::Failed, detail)).await),
+    };
+    drop(config);
     let verbs = Verbs::new(engine.clone(), catalog, common.config.clone());
     let server = match Server::bind(&control).await {
         Ok(server) => server,
@@ -55,10 +65,13 @@ pub async fn run(common: &Common) -> Result<Exit, Failure> {
     service::ready(&verbs);
     let told = service::follow(&verbs);
 
-    let exit = signals.serve(&verbs, &clock).await;
+    let fault = signals.serve(&verbs, &clock).await;
 
     service::stopping();
     closing.cancel();
+    if let Some(detail) = &fault {
+        farewell::say(&engine.channels(), &engine.environment(), &control, detail, clock.now()).await;
+    }
     end(&engine, &ledger).await;
     if let Some(told) = told {
         told.abort();
@@ -71,7 +84,21 @@ pub async fn run(common: &Common) -> Result<Exit, Failure> {
         let _ended = tokio::time::timeout(DRAIN, outside).await;
     }
     info!("cutover ends");
-    Ok(exit)
+    Ok(if fault.is_some() { Exit::Failed } else { Exit::Done })
+}
+
+/// A ledger that was in use cannot be opened or read, and nobody may be looking: the channels are told. Another daemon's is none of it, and
+/// who is setting a first one up reads it where it is typed.
+async fn cannot_begin(config: &Config, catalog: &Catalog, clock: &WallClock, failure: Failure) -> Failure {
+    let path = config.daemon.ledger.strip_prefix("sqlite:").unwrap_or(&config.daemon.ledger);
+    if failure.exit != Exit::Refused
+        && Path::new(path).exists()
+        && let Ok(channels) = channels(config, catalog)
+    {
+        farewell::say(&channels, &config.daemon.name, &config.daemon.control, &failure.text, clock.now()).await;
+    }
+    // `run` has no guard to refuse by.
+    Failure::new(Exit::Failed, failure.text)
 }
 
 /// Opens the ledger. A verb that has it for a moment does not keep the service from starting: it is waited for. Another daemon is not.
@@ -126,8 +153,8 @@ impl Signals {
         })
     }
 
-    /// Serves them until the daemon ends.
-    async fn serve(&mut self, verbs: &Verbs, clock: &Arc<WallClock>) -> Exit {
+    /// Serves them until the daemon ends. What ended it, where it was not asked to.
+    async fn serve(&mut self, verbs: &Verbs, clock: &Arc<WallClock>) -> Option<String> {
         let engine = verbs.engine();
         let ended = engine.ended();
         tokio::pin!(ended);
@@ -135,11 +162,11 @@ impl Signals {
             tokio::select! {
                 _ = self.terminate.recv() => {
                     info!("SIGTERM: calls under way are ended, the rest goes on at the next start");
-                    return Exit::Done;
+                    return None;
                 }
                 _ = self.interrupt.recv() => {
                     info!("SIGINT: calls under way are ended, the rest goes on at the next start");
-                    return Exit::Done;
+                    return None;
                 }
                 _ = self.hangup.recv() => reloading(verbs, clock).await,
                 _ = self.emergency.recv() => match engine.emergency_by_signal().await {
@@ -154,8 +181,9 @@ impl Signals {
                     engine.look_again();
                 }
                 detail = &mut ended => {
+                    let detail = detail.unwrap_or_else(|| String::from("no reason is known"));
                     error!(detail, "the engine has ended by itself");
-                    return Exit::Failed;
+                    return Some(detail);
                 }
             }
         }

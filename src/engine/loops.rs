@@ -8,7 +8,7 @@ use tracing::warn;
 
 use super::orders::Openings;
 use super::policies::{Call, due, missed, put_off};
-use super::{Engine, Shared, sanity};
+use super::{Engine, Shared, room, sanity};
 use crate::alert::Courier;
 
 impl Engine {
@@ -28,6 +28,10 @@ impl Engine {
         self.tasks.spawn(async move { sanity::watch(shared, schedule).await });
         let shared = Arc::clone(&self.shared);
         self.tasks.spawn(async move { wake_ups(shared).await });
+        if schedule {
+            let shared = Arc::clone(&self.shared);
+            self.tasks.spawn(async move { room::watch(shared).await });
+        }
     }
 
     /// The drain loop: starts what is due, reports what was missed, sleeps until the next date. It waits for the ledger and for its own

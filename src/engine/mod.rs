@@ -25,6 +25,7 @@ mod orders;
 mod plugins;
 mod policies;
 mod report;
+mod room;
 mod run;
 mod sanity;
 mod shared;
@@ -119,12 +120,12 @@ impl Engine {
     /// # Errors
     /// The ledger cannot be read, a row is of another format, or the channels cannot be built.
     pub async fn start(
-        config: Config,
+        config: impl Into<Arc<Config>>,
         catalog: Catalog,
         ledger: Arc<dyn Ledger>,
         clock: Arc<dyn EngineClock>,
     ) -> Result<Self, String> {
-        Self::start_as(config, catalog, ledger, clock, None).await
+        Self::start_as(config.into(), catalog, ledger, clock, None).await
     }
 
     /// Starts an engine for one shot: it goes on only with the rotations of these policies and starts nothing by the schedule.
@@ -138,18 +139,17 @@ impl Engine {
         clock: Arc<dyn EngineClock>,
         policies: &[String],
     ) -> Result<Self, String> {
-        Self::start_as(config, catalog, ledger, clock, Some(policies)).await
+        Self::start_as(Arc::new(config), catalog, ledger, clock, Some(policies)).await
     }
 
     async fn start_as(
-        config: Config,
+        config: Arc<Config>,
         catalog: Catalog,
         ledger: Arc<dyn Ledger>,
         clock: Arc<dyn EngineClock>,
         only: Option<&[String]>,
     ) -> Result<Self, String> {
         let channels = channels(&config, &catalog).map_err(|problems| join(&problems))?;
-        let config = Arc::new(config);
         let workshop = Workshop::new(catalog);
         // One shot needs no client before its first call.
         let workshop = if only.is_none() { workshop.warmed() } else { workshop };
@@ -395,6 +395,18 @@ impl Engine {
         self.shared.turns.at_least_every(span);
         self.shared.wake();
         self.shared.turns.watch()
+    }
+
+    /// The channels of the configuration in force.
+    #[must_use]
+    pub fn channels(&self) -> Channels {
+        self.shared.channels()
+    }
+
+    /// `[daemon] name`.
+    #[must_use]
+    pub fn environment(&self) -> String {
+        self.shared.environment()
     }
 
     /// Returns when the engine has ended by itself or by [`Engine::stop`]; the reason, if it was a fault.

@@ -56,7 +56,14 @@ async fn run(case: Case) -> Result<(), String> {
         if code != Some(1) {
             return Err(format!("it ended with {code:?} after {failed} failed calls\n{}", world.log()));
         }
+        // While a first ledger is being made, who does it reads it where it is typed.
+        let in_use = world.dir.path().join("ledger.db").exists();
         again_while_bad(&world, case.error).await?;
+        let told =
+            world.alert_texts().iter().filter(|text| text.contains("cutover ended by itself, or could not begin")).count();
+        if told != usize::from(in_use) {
+            return Err(format!("it was told {told} times: {:?}\n{}", world.alert_kinds(), world.log()));
+        }
         let daemon = world.daemon(Deed::Watch);
         if world.drive(&daemon).await == Ended::Died {
             return Err(format!("it does not start on a good disk\n{}", world.log()));

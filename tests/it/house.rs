@@ -21,6 +21,8 @@ struct Desk {
     alerts: Arc<Mutex<Vec<serde_json::Value>>>,
     deploy: Arc<Mutex<Option<Deploy>>>,
     deploys: Arc<Mutex<usize>>,
+    ear: Arc<Mutex<Option<Deploy>>>,
+    refused: Arc<Mutex<usize>>,
 }
 
 /// A whole cutover.
@@ -37,7 +39,8 @@ pub struct House {
 impl House {
     /// A house whose clock runs `speed` times as fast.
     pub async fn new(speed: u32) -> Self {
-        let desk = Desk { alerts: Arc::default(), deploy: Arc::default(), deploys: Arc::default() };
+        let (deploys, refused) = (Arc::default(), Arc::default());
+        let desk = Desk { alerts: Arc::default(), deploy: Arc::default(), deploys, ear: Arc::default(), refused };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("bound").port();
         let app = Router::new().route("/alert", post(alert)).route("/deploy", post(deploy)).with_state(desk.clone());
@@ -68,6 +71,16 @@ impl House {
 
     pub fn deploys(&self) -> usize {
         *self.desk.deploys.lock().expect("free")
+    }
+
+    /// Whether the channel takes an alert, from now on; `false` = it refuses.
+    pub fn on_alert(&self, takes: impl Fn() -> bool + Send + Sync + 'static) {
+        *self.desk.ear.lock().expect("free") = Some(Arc::new(takes));
+    }
+
+    /// How many alerts it refused.
+    pub fn refused(&self) -> usize {
+        *self.desk.refused.lock().expect("free")
     }
 
     /// Every alert that was delivered so far.
@@ -248,9 +261,15 @@ impl House {
     }
 }
 
-async fn alert(State(desk): State<Desk>, body: axum::body::Bytes) {
+async fn alert(State(desk): State<Desk>, body: axum::body::Bytes) -> axum::http::StatusCode {
     let alert = serde_json::from_slice(&body).expect("an alert is JSON");
+    let ear = desk.ear.lock().expect("free").clone();
+    if ear.is_some_and(|takes| !takes()) {
+        *desk.refused.lock().expect("free") += 1;
+        return axum::http::StatusCode::SERVICE_UNAVAILABLE;
+    }
     desk.alerts.lock().expect("free").push(alert);
+    axum::http::StatusCode::OK
 }
 
 async fn deploy(State(desk): State<Desk>) -> axum::http::StatusCode {

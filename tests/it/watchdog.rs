@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cutover_api::Secret;
 use cutover_fake::{Bondi, CallKind};
-use cutover_ledger::{Commit, CommitError, DeliveryRow, HistoryQuery, HistoryRow, KeyRow, Ledger, Loaded, RotationRow};
+use cutover_ledger::{Commit, CommitError};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::House;
+use crate::hindered::{Hindered, Hindrance};
 use crate::seeds::bondi_policy;
 
 /// So often the loop is to turn.
@@ -49,55 +49,22 @@ async fn the_loop_turns_while_a_provider_hangs() {
     house.stop().await;
 }
 
-/// A ledger that takes no new rotation as long as it is closed.
+/// No new rotation is taken as long as it is closed.
 struct Closing {
-    ledger: Arc<dyn Ledger>,
     open: watch::Receiver<bool>,
     waiting: watch::Sender<u32>,
 }
 
 #[async_trait]
-impl Ledger for Closing {
-    async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
+impl Hindrance for Closing {
+    async fn before(&self, commit: &Commit) -> Result<(), CommitError> {
         if commit.rotation.as_ref().is_some_and(|rotation| rotation.expected.is_none()) {
             self.waiting.send_modify(|n| *n += 1);
             let mut gate = self.open.clone();
             // A gate that is gone is open.
             let _gone = gate.wait_for(|open| *open).await.is_err();
         }
-        self.ledger.commit(commit).await
-    }
-
-    async fn load(&self) -> Result<Loaded, CommitError> {
-        self.ledger.load().await
-    }
-
-    async fn rotation(&self, id: &str) -> Result<Option<RotationRow>, CommitError> {
-        self.ledger.rotation(id).await
-    }
-
-    async fn keys_of(&self, policies: &[String]) -> Result<Vec<KeyRow>, CommitError> {
-        self.ledger.keys_of(policies).await
-    }
-
-    async fn unseal(&self, rotation: &str, slot: &str) -> Result<Option<Secret>, CommitError> {
-        self.ledger.unseal(rotation, slot).await
-    }
-
-    async fn history(&self, query: &HistoryQuery) -> Result<Vec<HistoryRow>, CommitError> {
-        self.ledger.history(query).await
-    }
-
-    async fn verify_history(&self) -> Result<Result<u64, u64>, CommitError> {
-        self.ledger.verify_history().await
-    }
-
-    async fn open_deliveries(&self) -> Result<Vec<DeliveryRow>, CommitError> {
-        self.ledger.open_deliveries().await
-    }
-
-    async fn room(&self) -> Result<(), String> {
-        self.ledger.room().await
+        Ok(())
     }
 }
 
@@ -107,7 +74,7 @@ async fn the_loop_stands_still_while_the_ledger_does() {
     let (mut house, _bondi, config) = crm(2_000_000).await;
     let (gate, open) = watch::channel(false);
     let (waiting, mut waits) = watch::channel(0);
-    house.start_on(&config, |ledger| Arc::new(Closing { ledger, open, waiting })).await;
+    house.start_on(&config, |ledger| Arc::new(Hindered { ledger, by: Closing { open, waiting } })).await;
     let mut turns = house.engine().turns(TURN);
     timeout(NEVER, turns.changed()).await.expect("it turns while nothing is due").expect("the engine runs");
     timeout(NEVER, waits.wait_for(|n| *n > 0)).await.expect("the policy comes due").expect("the ledger is there");

@@ -13,7 +13,8 @@ use super::outbox::{Hand, Mood, Outbox, Post, courier};
 use super::story::{START, Story, grace_plan, overlap_plan, refused, unsure};
 use crate::alert::{
     Composed, channel_failing, channel_recovered, clock_frozen, clock_thawed, credential_expiring, credential_refused,
-    idle_drift, ledger_behind, overdue, overdue_suspended, reload_refused, test_alert,
+    daemon_ended, idle_drift, ledger_behind, ledger_has_room, ledger_no_room, overdue, overdue_suspended, reload_refused,
+    test_alert,
 };
 
 /// The message as it would be read, and the file that says how it must read.
@@ -287,6 +288,10 @@ fn matters_without_a_rotation() {
     golden!("idle-drift", idle_drift("prod", "my-crm", &[String::from("vault:apps/crm"), String::from("env:crm.env")], START));
     golden!("credential-refused", credential_refused("prod", "bondi", "last-used: auth (status 401)", START));
     golden!("ledger-behind", ledger_behind("prod", START));
+    let short = "/var/lib/cutover/ledger.db: only 512 KiB are free on its disk, 16384 KiB are needed";
+    golden!("ledger-no-room", ledger_no_room("prod", short, later(-25), START));
+    golden!("ledger-has-room", ledger_has_room("prod", later(-25), START));
+    golden!("daemon-ended", daemon_ended("prod", "policy my-crm: rotation 01H: ledger: not written (disk I/O error)", START));
     golden!("clock-thawed", clock_thawed("prod", true, START));
     golden!("channel-recovered", channel_recovered("prod", "ops", later(-25), START));
     let problems = [String::from("cutover.toml:12:1: policy.my-crm.grcae: unknown key: did you mean \"grace\"?")];
