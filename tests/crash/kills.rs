@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::bytes::{Dice, power_cut};
 use crate::oracle::judge;
-use crate::provider::{KINDS, Kind};
+use crate::provider::{Kind, kinds};
 use crate::tracer::{Deed, Point, works};
 use crate::world::{Ended, World};
 
@@ -102,8 +102,8 @@ async fn kills_at_random_moments() {
     }
     let amount = Amount::wanted();
     let mut dice = Dice::new(u64::try_from(amount.seed).expect("a number"));
-    let runs = if amount.all { 400 } else { 12 };
-    let cases = (0..runs).map(|n| (KINDS[n % KINDS.len()], Duration::from_millis(dice.next() % 6_000)));
+    let (runs, all) = (if amount.all { 400 } else { 12 }, kinds());
+    let cases = (0..runs).map(|n| (all[n % all.len()], Duration::from_millis(dice.next() % 6_000)));
     side_by_side("kills at random moments", cases.collect(), run_by_time).await;
 }
 
@@ -204,7 +204,7 @@ async fn a_kill_at_every_point() {
     }
     let amount = Amount::wanted();
     let mut cases = Vec::new();
-    for kind in KINDS {
+    for kind in kinds() {
         let last = points_of(kind).await;
         cases.extend(amount.of(last, 59).into_iter().map(|at| Case { kind, at, again: None, power: None }));
     }
@@ -218,7 +218,7 @@ async fn a_kill_while_it_recovers_from_a_kill() {
     }
     let amount = Amount::wanted();
     let mut cases = Vec::new();
-    for kind in KINDS {
+    for kind in kinds() {
         let last = points_of(kind).await;
         // A recovery has fewer points than what it recovers from; one that is never reached is a kill at rest.
         for at in amount.of(last, 193).into_iter().step_by(if amount.all { 7 } else { 1 }) {
@@ -241,7 +241,7 @@ async fn a_power_cut_at_every_point() {
     }
     let amount = Amount::wanted();
     let mut cases = Vec::new();
-    for kind in KINDS {
+    for kind in kinds() {
         let last = points_of(kind).await;
         let seed = u64::try_from(amount.seed).expect("a number");
         cases.extend(amount.of(last, 67).into_iter().map(|at| {

@@ -10,5 +10,6 @@ mod hostile;
 mod kills;
 mod oracle;
 mod provider;
+mod setter;
 mod tracer;
 mod world;

@@ -29,9 +29,12 @@ impl Verdict {
 /// Judges a world whose daemon has been stopped.
 pub async fn judge(world: &World) -> Verdict {
     let mut verdict = Verdict::default();
-    for consumer in [&world.app, &world.reader] {
+    for (name, consumer) in [("application", &world.app), ("reader", &world.reader)] {
         // Calls that begin now are made with what it runs with now.
         consumer.more_calls(3).await;
+        let before = consumer.tally().refused;
+        consumer.more_calls(3).await;
+        verdict.must(consumer.tally().refused == before, || format!("the {name} is refused at the end"));
     }
     outages(world, &mut verdict);
     let keys = world.provider.keys();
@@ -64,7 +67,8 @@ fn outages(world: &World, verdict: &mut Verdict) {
     let decided = world.decided.lock().expect("free");
     for (name, consumer) in [("application", &world.app), ("reader", &world.reader)] {
         let tally = consumer.tally();
-        let refused = if decided.mint_again.is_some() { 0 } else { tally.refused };
+        let expected = decided.mint_again.is_some() || world.kind.ends_at_once();
+        let refused = if expected { 0 } else { tally.refused };
         verdict.must(refused == 0, || format!("{refused} calls of the {name} were refused"));
         verdict.must(tally.failed == 0, || format!("{} calls of the {name} failed", tally.failed));
     }
@@ -102,16 +106,19 @@ fn standing(world: &World, keys: &[KeyView], new: Option<&String>, verdict: &mut
             key.fingerprint.0 == old && world.kind.ends_by_clock() && (key.expires_at.is_some() || key.id.starts_with("tok"));
         // A key whose reply was lost, and of which a person was told.
         let told = decided.mint_again.is_some() && key.used == 0;
+        verdict.must(!is_new || key.refused == 0, || format!("the new key was refused {} times", key.refused));
         verdict.must(is_new || in_grace || told, || format!("key {} lives and nobody knows of it", key.id));
     }
     let made = u64::try_from(keys.len() - 1).unwrap_or(u64::MAX);
     let most = match world.kind {
-        Kind::Manual => 1,
+        Kind::Manual | Kind::Set => 1,
         // Found by its name and removed before another one is made.
         Kind::Overlap => 1 + u64::from(world.deaths()),
         Kind::Grace | Kind::FixedGrace => 1 + u64::from(decided.mint_again.is_some()),
     };
     verdict.must(made <= most, || format!("{made} keys were made, at most {most} may be"));
+    // The same value set again changes nothing.
+    let most = if world.kind == Kind::Set { most + u64::from(world.deaths()) } else { most };
     verdict
         .must(world.provider.mints() <= most, || format!("{} mints were sent, at most {most} may be", world.provider.mints()));
 }
@@ -120,7 +127,12 @@ fn standing(world: &World, keys: &[KeyView], new: Option<&String>, verdict: &mut
 fn endings(world: &World, keys: &[KeyView], history: &[HistoryRow], verdict: &mut Verdict) {
     let old = world.old.fingerprint().0;
     let intended = history.iter().filter(|row| row.entry.kind == "mint-intended").count();
-    let by_cutover = if world.kind == Kind::Manual { 0 } else { world.provider.mints() };
+    let by_cutover = match world.kind {
+        Kind::Manual => 0,
+        // One value, however often it was set.
+        Kind::Set => u64::try_from(keys.len() - 1).unwrap_or(u64::MAX),
+        _ => world.provider.mints(),
+    };
     verdict.must(by_cutover <= u64::try_from(intended).unwrap_or(0), || {
         format!("{by_cutover} mints were sent, {intended} intents are in the history")
     });
@@ -130,7 +142,7 @@ fn endings(world: &World, keys: &[KeyView], history: &[HistoryRow], verdict: &mu
             verdict.must(key.used == 0, || format!("key {} was ended although it was in use", key.id));
             continue;
         }
-        if world.decided.lock().expect("free").mint_again.is_some() {
+        if world.decided.lock().expect("free").mint_again.is_some() || world.kind.ends_at_once() {
             continue;
         }
         let renewed = *world.renewed.lock().expect("free");

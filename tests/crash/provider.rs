@@ -6,6 +6,8 @@ use cutover::engine::WallClock;
 use cutover_api::{Clock as _, Secret, Stamp};
 use cutover_fake::{Bondi, Calling, KeyView, Plana, Wrapd};
 
+use crate::setter::{self, Setter};
+
 /// What is rotated, and how the provider replaces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -17,16 +19,23 @@ pub enum Kind {
     FixedGrace,
     /// PLANA by hand: a person makes the key, hands it in, and revokes the old one.
     Manual,
+    /// A value of our own that takes the place of the one before at once: the application is refused until it has it.
+    Set,
 }
 
-/// Every lifecycle that has a double.
-pub const KINDS: [Kind; 4] = [Kind::Overlap, Kind::Grace, Kind::FixedGrace, Kind::Manual];
+/// Every lifecycle that has a double, or those that `CUTOVER_CRASH_KIND` names.
+pub fn kinds() -> Vec<Kind> {
+    let wanted = std::env::var("CUTOVER_CRASH_KIND").unwrap_or_default();
+    let all = [Kind::Overlap, Kind::Grace, Kind::FixedGrace, Kind::Manual, Kind::Set];
+    all.into_iter().filter(|kind| wanted.is_empty() || wanted.contains(&format!("{kind:?}"))).collect()
+}
 
 /// A double.
 pub enum Provider {
     Plana(Plana),
     Wrapd(Wrapd),
     Bondi(Bondi),
+    Setter(Setter),
 }
 
 /// Does the same with whichever double it is.
@@ -36,6 +45,7 @@ macro_rules! each {
             Provider::Plana($double) => $what,
             Provider::Wrapd($double) => $what,
             Provider::Bondi($double) => $what,
+            Provider::Setter($double) => $what,
         }
     };
 }
@@ -58,6 +68,10 @@ impl Provider {
                 let bondi = Bondi::start(clock).await;
                 let (_, value) = bondi.seed("ws_1", "my-crm");
                 (Self::Bondi(bondi), String::new(), value)
+            }
+            Kind::Set => {
+                let (setter, value) = Setter::start(clock).await;
+                (Self::Setter(setter), String::new(), value)
             }
         }
     }
@@ -89,6 +103,7 @@ impl Provider {
         match self {
             Self::Plana(_) => Calling::Bearer(format!("{base}/api/v1/dashboard")),
             Self::Wrapd(_) => Calling::Header(format!("{base}/me"), String::from("X-API-Key")),
+            Self::Setter(_) => Calling::Bearer(format!("{base}/use")),
             Self::Bondi(_) => Calling::Emit(format!("{base}/integrations/custom/ws_1/my-crm/emit")),
         }
     }
@@ -125,6 +140,7 @@ impl Kind {
                 include_str!("../../plugins/providers/plana-manual.toml"),
                 &[("settle    = \"30s\"", "settle    = \"1s\"")],
             ),
+            Self::Set => ("setter", setter::DEFINITION, &[]),
         };
         let quick = changes.iter().fold(shipped.to_owned(), |text, (from, to)| {
             assert!(text.contains(from), "{name} has changed: change {from:?} here too");
@@ -145,6 +161,7 @@ impl Kind {
             ),
             Self::Grace => (credential, format!("adopt = {{ id = \"{old_id}\" }}\ngrace = \"1h\"\n")),
             Self::FixedGrace => (credential, String::from("params = { workspace = \"ws_1\", slug = \"my-crm\" }\n")),
+            Self::Set => (credential, String::new()),
             Self::Manual => (String::new(), String::from("params = { base_name = \"Nightly stock sync\" }\n")),
         };
         let (name, _) = self.definition();
@@ -155,13 +172,18 @@ impl Kind {
     pub const fn during(self) -> &'static str {
         match self {
             Self::Overlap | Self::Manual => "during = { KEY = \"{{ old.secret }}\", KEY_NEW = \"{{ new.secret }}\" }\n",
-            Self::Grace | Self::FixedGrace => "",
+            Self::Grace | Self::FixedGrace | Self::Set => "",
         }
+    }
+
+    /// The mint itself ends the old key: the application is refused from then until it has the new one.
+    pub const fn ends_at_once(self) -> bool {
+        matches!(self, Self::Set)
     }
 
     /// Its redeploy is a command, which may be repeated after a crash; otherwise an HTTP call, which a person is asked about then.
     pub const fn by_command(self) -> bool {
-        matches!(self, Self::Overlap | Self::FixedGrace)
+        matches!(self, Self::Overlap | Self::FixedGrace | Self::Set)
     }
 
     /// Whether a kill may leave it held for this reason: whether a key was made, or a redeploy began, is not known and cannot be looked at.
