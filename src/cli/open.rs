@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cutover_api::reference::References as _;
-use cutover_api::{Clock as _, Problem, Surroundings, Table, Value};
+use cutover_api::{Clock as _, Problem, SecretRef, Surroundings, Table, Value};
 use cutover_config::Config;
 use cutover_ledger::{OpenErrorKind, SealKeys, SqliteLedger};
 
 use super::exit::{Exit, Failure};
+use super::words::shell_word;
 use crate::catalog::{Catalog, definitions_directory};
 use crate::engine::{References, WallClock};
 
@@ -87,13 +88,19 @@ pub async fn ledger(config: &Config, clock: &WallClock) -> Result<Arc<SqliteLedg
 /// A reference that does not open, or holds no key.
 pub fn seal_keys(config: &Config) -> Result<SealKeys, Failure> {
     let references = References::from_environment();
-    let texts: Result<Vec<_>, String> = config.daemon.seal.iter().map(|reference| references.open(reference)).collect();
-    let failed = |detail: String| {
-        let cure = "[daemon] seal says where it is read; `(umask 077; cutover keygen > FILE)` makes one for a new ledger, and a ledger \
-                    that is there needs its own";
-        Failure::new(Exit::Failed, format!("sealing key: {detail}: {cure}"))
+    let failed = |detail: String| Failure::new(Exit::Failed, format!("sealing key: {detail}"));
+    let cure = |file: &str| {
+        let made = format!("`(umask 077; cutover keygen > {file})` makes one for a new ledger");
+        format!("{made}; a ledger that is there needs the one it was made with ([daemon] seal says where it is read)")
     };
-    SealKeys::parse(&texts.map_err(failed)?).map_err(|error| failed(error.to_string()))
+    let opened = |reference: &SecretRef| match reference {
+        SecretRef::File(path) if matches!(Path::new(path).try_exists(), Ok(false)) => {
+            Err(format!("there is no file {path}: {}", cure(&shell_word(path))))
+        }
+        reference => references.open(reference).map_err(|detail| format!("{detail}: {}", cure("FILE"))),
+    };
+    let texts: Result<Vec<_>, String> = config.daemon.seal.iter().map(opened).collect();
+    SealKeys::parse(&texts.map_err(failed)?).map_err(|error| failed(format!("{error}: {}", cure("FILE"))))
 }
 
 /// The control socket that the configuration names. Read on its own, so that a running daemon is reached also while the file is being edited.

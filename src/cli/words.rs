@@ -62,6 +62,13 @@ pub fn quoted(text: &str) -> String {
     out
 }
 
+/// As a shell takes it for one word.
+#[must_use]
+pub fn shell_word(text: &str) -> String {
+    let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@:,".contains(c));
+    if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
 /// `1 policy`, `3 policies`.
 #[must_use]
 pub fn counted(n: usize, one: &str, many: &str) -> String {
@@ -72,11 +79,17 @@ pub fn counted(n: usize, one: &str, many: &str) -> String {
 mod tests {
     use cutover_api::{Span, Stamp};
 
-    use super::{counted, quoted, read, seen_from, short, time};
+    use super::{counted, quoted, read, seen_from, shell_word, short, time};
 
     #[test]
     fn a_text_is_quoted_as_toml_has_it() {
         assert_eq!(quoted("a\"b\\c\n\u{7f}"), "\"a\\\"b\\\\c\\u000A\\u007F\"");
+    }
+
+    #[test]
+    fn a_path_is_one_word_of_a_shell() {
+        assert_eq!(shell_word("/srv/a-b_c.env"), "/srv/a-b_c.env");
+        assert_eq!(shell_word("/srv/it's $HOME"), "'/srv/it'\\''s $HOME'");
     }
 
     #[test]

@@ -84,6 +84,10 @@ impl Side<'_> {
             (Class::Unsent, _) => {
                 format!("correct the address in {table}, or open the way to it: name, port, firewall, certificate")
             }
+            // The system's own error: there is no other side.
+            (Class::Refused, Self::Store(_)) if refusal.status.is_none() && refusal.code.is_some() => {
+                format!("mend that on this machine, or correct `path` of the target or {table}")
+            }
             (Class::Exists | Class::Refused | Class::Unknown, Self::Hook(_) | Self::Verify(_)) => {
                 format!("run it by hand to see what it says, then correct it or {table}")
             }
@@ -162,6 +166,15 @@ mod tests {
         }
         assert!(Side::Provider("bondi").refused(&Refusal::new(Class::Auth, "list")).contains("[provider.bondi]"));
         assert!(Side::Store("vault").refused(&Refusal::new(Class::Scope, "read")).contains("[store.vault]"));
+    }
+
+    /// A directory that was missing had the cure "the log of the other side tells why".
+    #[test]
+    fn what_the_system_refuses_is_mended_here() {
+        let missing = Refusal { code: Some("ENOENT".into()), ..Refusal::new(Class::Refused, "read") };
+        assert!(Side::Store("app").refused(&missing).starts_with("mend that on this machine"));
+        let answered = Refusal { status: Some(400), ..missing };
+        assert!(Side::Store("vault").refused(&answered).starts_with("the log of the other side"));
     }
 
     #[test]

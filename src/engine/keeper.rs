@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cutover_api::{Secret, SecretRef, reference};
+use cutover_api::{Secret, SecretRef, reference, unread};
 use zeroize::Zeroizing;
 
 /// Opens references on this machine.
@@ -21,7 +21,11 @@ impl References {
     }
 
     fn read(path: &Path, what: &SecretRef) -> Result<Secret, String> {
-        let told = |error: &std::io::Error| format!("{what} cannot be read ({})", error.kind());
+        let from = match what {
+            SecretRef::Credential(name) => format!("`LoadCredentialEncrypted={name}:…` in the unit puts it there"),
+            _ => "write the secret into it, mode 0600".to_owned(),
+        };
+        let told = |error: &std::io::Error| unread(path, error, &from);
         let size = std::fs::metadata(path).map_err(|error| told(&error))?.len();
         if size > LONGEST {
             return Err(format!("{what} is longer than {LONGEST} bytes"));
@@ -79,5 +83,19 @@ mod tests {
         assert!(references.open(&SecretRef::Credential("../key".into())).is_err());
         std::fs::write(&path, "\n").expect("written");
         assert!(references.open(&file).err().expect("refused").contains("is empty"));
+    }
+
+    /// "cannot be read (entity not found)" told nobody what to do.
+    #[test]
+    fn a_secret_that_is_not_there_is_told_with_what_puts_it_there() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let references = References { credentials: Some(directory.path().to_owned()) };
+        let told = |reference: SecretRef| references.open(&reference).err().expect("refused");
+        let path = directory.path().join("x").display().to_string();
+        assert_eq!(
+            told(SecretRef::File(path.clone())),
+            format!("there is no file {path}: write the secret into it, mode 0600")
+        );
+        assert!(told(SecretRef::Credential("x".into())).contains("`LoadCredentialEncrypted=x:…` in the unit"));
     }
 }

@@ -9,18 +9,22 @@ pub mod clock;
 pub mod conformance;
 pub mod hook;
 pub mod notify;
+pub mod obstacle;
 pub mod outcome;
 pub mod provider;
 pub mod reader;
 pub mod reference;
 pub mod secret;
 pub mod store;
+mod syntax;
 pub mod table;
+pub mod unread;
 
 pub use clock::Clock;
 pub use cutover_machine::{Span, Stamp, plan::ProviderFacts};
 pub use hook::{Again, Hook, HookVars, Sighting, Witness, WitnessVars};
 pub use notify::{Message, Notifier, NotifyError, Severity};
+pub use obstacle::{Obstacle, whereto};
 pub use outcome::{Cause, Class, Outcome, Refusal};
 pub use provider::{
     Call, Credential, GraceAsked, Intent, KeyRecord, KeyRef, LastUse, LifetimeAsked, Listing, MintAnswer, Minted, ParamNeed,
@@ -31,3 +35,4 @@ pub use reference::{References, SecretRef, Surroundings};
 pub use secret::{Fingerprint, Secret};
 pub use store::{Change, Reading, Store, TargetSpec};
 pub use table::{Entry, Node, Place, Table, Value};
+pub use unread::unread;

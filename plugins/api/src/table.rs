@@ -10,6 +10,7 @@ use litemap::LiteMap;
 use toml::de::{DeTable, DeValue};
 
 use crate::reader::Problem;
+use crate::syntax::plain;
 
 /// Where something stands. Lines and columns count from 1; 0 = nowhere (read back from a snapshot).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,20 +109,15 @@ impl Table {
     /// Reads a TOML document.
     ///
     /// # Errors
-    /// Every syntax error of the document, each with its place.
+    /// The first syntax error of every line that has one, each with its place.
     pub fn parse(file: &str, text: &str) -> Result<Self, Vec<Problem>> {
         let lines = Lines::new(file, text);
         let (table, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
-            return Err(errors
-                .iter()
-                .map(|error| Problem {
-                    place: lines.place(error.span().map_or(0, |span| span.start)),
-                    key: String::new(),
-                    wrong: error.message().to_owned(),
-                    right: "valid TOML".to_owned(),
-                })
-                .collect());
+            let mut problems: Vec<Problem> = errors.iter().map(|error| lines.problem(error)).collect();
+            // What follows on the same line is, as a rule, wrong only because of what came before it.
+            problems.dedup_by_key(|problem| problem.place.line);
+            return Err(problems);
         }
         Ok(lines.table(table.get_ref(), table.span().start))
     }
@@ -197,6 +193,12 @@ impl<'a> Lines<'a> {
     fn new(file: &str, text: &'a str) -> Self {
         let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Self { file: Arc::from(file), text, starts }
+    }
+
+    fn problem(&self, error: &toml::de::Error) -> Problem {
+        let at = error.span().map_or(0, |span| span.start);
+        let (wrong, right) = plain(error.message(), self.text.get(at..).unwrap_or_default());
+        Problem { place: self.place(at), key: String::new(), wrong, right }
     }
 
     fn place(&self, offset: usize) -> Place {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use cutover_api::{Cause, Class, Outcome, Refusal};
+use cutover_api::{Cause, Class, Outcome, Refusal, unread};
 use rustix::fs::Access;
 use tokio::process::Command;
 
@@ -135,9 +135,7 @@ impl Program {
 fn startable(path: &Path) -> Result<(), String> {
     let shown = path.display();
     // The same place the kernel will find, links followed.
-    let real = path
-        .canonicalize()
-        .map_err(|error| format!("{shown} cannot be reached ({}); install it or correct `run`", error.kind()))?;
+    let real = path.canonicalize().map_err(|error| unread(path, &error, "install the program, or correct `run`"))?;
     let meta = real.metadata().map_err(|error| format!("{shown} cannot be looked at ({})", error.kind()))?;
     if !meta.is_file() {
         return Err(format!("{shown} is not a regular file; correct `run`"));
@@ -167,6 +165,9 @@ fn enterable(dir: &Path) -> Result<(), String> {
         Ok(_) => {
             rustix::fs::access(dir, Access::EXEC_OK).map_err(|_| format!("{shown} may not be entered by this user; chmod it"))
         }
-        Err(error) => Err(format!("{shown} cannot be reached ({}); correct `dir`", error.kind())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(format!("there is no directory {shown}: make it, or correct `dir`"))
+        }
+        Err(error) => Err(unread(dir, &error, "")),
     }
 }

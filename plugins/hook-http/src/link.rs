@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use cutover_api::{Cause, Class, Outcome, Reader, Refusal, SecretRef, Surroundings};
+use cutover_api::{Cause, Class, Outcome, Reader, Refusal, SecretRef, Surroundings, unread};
 use cutover_http_step::{Defaults, Form, Http, Kind, Known, Origins, Scope, Tls, Var, Vars};
 
 /// The keys of a table that [`Link::read`] reads.
@@ -79,7 +79,7 @@ impl Link {
         if let Some(path) = &self.ca {
             let ca = tokio::fs::read_to_string(path)
                 .await
-                .map_err(|error| format!("ca {path} cannot be read ({})", error.kind()))?;
+                .map_err(|error| unread(Path::new(path), &error, "put the CA's certificate there, or correct `ca`"))?;
             return Http::new(&Tls { ca: Some(ca), client_cert: None });
         }
         if let Some(http) = self.system.get() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use cutover_api::{Cause, Class, Refusal, Secret, Stamp};
+use cutover_api::{Cause, Class, Obstacle, Refusal, Secret, Stamp, whereto};
 use reqwest::header::HeaderMap;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -82,6 +82,7 @@ impl Step {
         deadline: Duration,
     ) -> Sent {
         let mut got: Option<Reply> = None;
+        let place = whereto(&rendered.url);
         let sent = tokio::time::timeout(deadline, self.exchange(http, rendered, sent_at, &mut got)).await;
         let ended = sent.unwrap_or(Err(Failed::Unknown("timeout")));
         let status = got.as_ref().map(|reply| i32::from(reply.status));
@@ -96,10 +97,13 @@ impl Step {
                 reply.whole = true;
                 Sent::Reply(reply)
             }
-            (Err(Failed::Unsent(hint)), _) => Sent::Unsent(Refusal::new(Class::Unsent, self.name()).hint(hint)),
+            (Err(Failed::Unsent(why)), _) => {
+                Sent::Unsent(Refusal::new(Class::Unsent, self.name()).hint(format!("{place}: {why}; nothing was sent")))
+            }
             (Err(Failed::Unknown(label)), got) => {
                 let mut cause = Cause::new(self.name(), label);
                 cause.status = status;
+                cause.hint = without_answer(label, &place, deadline);
                 Sent::Unknown(cause, got.map(Partial))
             }
             (Ok(()), None) => Sent::Unknown(Cause::new(self.name(), "cut"), None),
@@ -161,9 +165,18 @@ impl Step {
     }
 }
 
+/// What is said of an answer that did not come whole; the label alone is said where that is all.
+fn without_answer(label: &str, place: &str, deadline: Duration) -> Option<String> {
+    match label {
+        "timeout" => Some(format!("{place}: no whole answer within {} s", deadline.as_secs_f32())),
+        "cut" => Some(format!("{place}: the connection was closed before the whole answer was there")),
+        _ => None,
+    }
+}
+
 /// Why there is no whole reply.
 enum Failed {
-    Unsent(&'static str),
+    Unsent(String),
     Unknown(&'static str),
 }
 
@@ -171,9 +184,11 @@ impl Failed {
     /// Nothing but a failure to open the line proves that no request byte left.
     fn of(error: &reqwest::Error) -> Self {
         match error {
-            _ if error.is_dns() => Self::Unsent("the host's name could not be resolved; nothing was sent"),
-            _ if error.is_connect() => Self::Unsent("no connection (refused, timed out, or TLS not agreed); nothing was sent"),
-            _ if error.is_builder() => Self::Unsent("the request could not be put together; nothing was sent"),
+            _ if error.is_dns() => Self::Unsent(Obstacle::Name.to_string()),
+            _ if error.is_connect() => {
+                Self::Unsent(Obstacle::of(error).map_or_else(|| "no connection".to_owned(), |obstacle| obstacle.to_string()))
+            }
+            _ if error.is_builder() => Self::Unsent("the request could not be put together".to_owned()),
             _ if error.is_timeout() => Self::Unknown("timeout"),
             _ => Self::Unknown("cut"),
         }

@@ -1,6 +1,6 @@
 //! What a failure is called. Nothing the server wrote is kept but its status.
 
-use cutover_api::NotifyError;
+use cutover_api::{NotifyError, Obstacle};
 use lettre::transport::smtp::Error;
 
 /// What was being done.
@@ -57,33 +57,21 @@ pub(crate) fn of(stage: Stage, error: &Error) -> NotifyError {
     if let Some(code) = error.status() {
         return status(stage, code.into());
     }
-    if let Some(error) = rustls_error(error) {
-        return tls(match error {
-            rustls::Error::InvalidCertificate(_) => {
-                "the server's certificate is not trusted, not for this host or not valid now; check host and ca"
-            }
-            _ => "no TLS connection came about; check port and tls",
-        });
+    let obstacle = Obstacle::of(error);
+    if let Some(obstacle) = obstacle.filter(|obstacle| obstacle.is_tls()) {
+        let check = match obstacle {
+            Obstacle::NoTls | Obstacle::Handshake => "port and tls",
+            _ => "host and ca",
+        };
+        return tls(format!("{obstacle}; check {check}"));
     }
     match stage {
         Stage::Login if error.is_client() => auth("the server offers no login this side knows (PLAIN, LOGIN)"),
         Stage::Tls if error.is_client() => tls("the server does not offer STARTTLS; nothing was sent without it"),
         Stage::Mail => connect("the connection was lost before the server took the mail; it may have been taken"),
-        _ => connect("the connection was lost, or what answers there speaks no SMTP; check host, port and tls"),
+        _ => match obstacle.filter(|obstacle| *obstacle != Obstacle::Closed) {
+            Some(obstacle) => connect(format!("{obstacle}; check host and port")),
+            None => connect("the connection was lost, or what answers there speaks no SMTP; check host, port and tls"),
+        },
     }
-}
-
-/// The TLS error inside, if it is one: tokio wraps it into an IO error.
-fn rustls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
-    let mut inner = Some(error);
-    while let Some(error) = inner {
-        if let Some(found) = error.downcast_ref::<rustls::Error>() {
-            return Some(found);
-        }
-        inner = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-            Some(wrapped) => Some(wrapped),
-            None => error.source(),
-        };
-    }
-    None
 }

@@ -1,8 +1,9 @@
 //! One conversation with the server.
 
+use std::path::Path;
 use std::time::Duration;
 
-use cutover_api::{NotifyError, References};
+use cutover_api::{NotifyError, Obstacle, References, unread};
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Noop, Rcpt};
@@ -100,7 +101,9 @@ async fn parameters(settings: &Settings) -> Result<TlsParameters, NotifyError> {
     let mut builder = TlsParameters::builder(settings.host.clone());
     if let Some(path) = &settings.ca {
         let unusable = |why: &str| failure::tls(format!("ca {path} {why}"));
-        let pem = tokio::fs::read(path).await.map_err(|error| unusable(&format!("cannot be read ({})", error.kind())))?;
+        let pem = tokio::fs::read(path).await.map_err(|error| {
+            failure::tls(unread(Path::new(path), &error, "put the CA's certificate there, or correct `ca`"))
+        })?;
         if !pem.windows(27).any(|window| window == b"-----BEGIN CERTIFICATE-----") {
             return Err(unusable("holds no PEM certificate"));
         }
@@ -118,12 +121,8 @@ fn credentials(login: &Login, references: &dyn References) -> Result<Credentials
 async fn dial(settings: &Settings) -> Result<TcpStream, NotifyError> {
     let target = (settings.host.as_str(), settings.port);
     TcpStream::connect(target).await.map_err(|error| {
-        failure::connect(format!(
-            "{}:{} cannot be reached ({}); check host and port",
-            settings.host,
-            settings.port,
-            error.kind()
-        ))
+        let why = Obstacle::of(&error).map_or_else(|| error.kind().to_string(), |obstacle| obstacle.to_string());
+        failure::connect(format!("{}:{}: {why}; check host and port", settings.host, settings.port))
     })
 }
 

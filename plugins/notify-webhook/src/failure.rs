@@ -9,7 +9,7 @@ pub(crate) fn failure(label: &'static str, detail: impl Into<String>) -> NotifyE
 /// The webhook certainly did not take the alert.
 pub(crate) fn refused(refusal: &Refusal) -> NotifyError {
     let (label, what, permanent) = match refusal.class {
-        Class::Unsent => ("connect", "the webhook cannot be reached; check request", false),
+        Class::Unsent => ("connect", "the webhook cannot be reached", false),
         Class::Auth | Class::Scope => ("auth", "the webhook does not accept the credential", false),
         Class::Throttle | Class::Limit => ("refused", "the webhook takes no more for now", false),
         Class::Gone => ("refused", "there is no such webhook (any more); check request", true),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use async_trait::async_trait;
-use cutover_api::{Message, Notifier, NotifyError, Outcome, Reader, Secret, SecretRef, Surroundings};
+use cutover_api::{Message, Notifier, NotifyError, Obstacle, Outcome, Reader, Secret, SecretRef, Surroundings, unread};
 use cutover_http_step::{Defaults, Form, Http, Origins, Step, Tls, Var};
 
 use crate::alert;
@@ -70,7 +70,9 @@ impl WebhookNotifier {
         let Some(path) = &self.ca else { return Ok(None) };
         match tokio::fs::read_to_string(path).await {
             Ok(pem) => Ok(Some(pem)),
-            Err(error) => Err(failure("tls", format!("ca {path} cannot be read ({})", error.kind()))),
+            Err(error) => {
+                Err(failure("tls", unread(Path::new(path), &error, "put the CA's certificate there, or correct `ca`")))
+            }
         }
     }
 
@@ -103,7 +105,7 @@ impl Notifier for WebhookNotifier {
     async fn greet(&self) -> Result<(), NotifyError> {
         self.credential()?;
         let ca = self.ca().await?;
-        let late = |_| failure("timeout", "the webhook's address did not answer in time");
+        let late = |_| failure("timeout", format!("{}: {}", self.address.shown(), Obstacle::Silence));
         tokio::time::timeout(self.step.timeout(), self.address.reach(ca.as_deref())).await.map_err(late)?
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cutover_api::NotifyError;
+use cutover_api::{NotifyError, Obstacle, whereto};
 use cutover_http_step::origin;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -19,6 +19,8 @@ pub(crate) struct Address {
     host: String,
     port: u16,
     tls: bool,
+    /// As it is told: `https://host:port`.
+    shown: String,
 }
 
 impl Address {
@@ -27,25 +29,31 @@ impl Address {
         let (scheme, rest) = request.split_whitespace().nth(1)?.split_once("://")?;
         let url = origin(&format!("{scheme}://{}", rest.split(['/', '?', '#']).next()?)).ok()?;
         let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Some(Self { host, port: url.port_or_known_default()?, tls: url.scheme() == "https" })
+        Some(Self { host, port: url.port_or_known_default()?, tls: url.scheme() == "https", shown: whereto(&url) })
     }
 
     /// Connects and, over https, shakes hands; `ca` is the PEM of the only certificates to trust.
     pub(crate) async fn reach(&self, ca: Option<&str>) -> Result<(), NotifyError> {
         let config = if self.tls { Some(config(ca)?) } else { None };
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|error| {
-            failure("connect", format!("{}:{} cannot be reached ({}); check request", self.host, self.port, error.kind()))
+            let why = Obstacle::of(&error).map_or_else(|| error.kind().to_string(), |obstacle| obstacle.to_string());
+            failure("connect", format!("{}: {why}; check request", self.shown))
         })?;
         let Some(config) = config else { return Ok(()) };
         let name = ServerName::try_from(self.host.clone())
             .map_err(|_| failure("tls", "the host is no name a certificate can be for"))?;
         match TlsConnector::from(Arc::new(config)).connect(name, stream).await {
             Ok(_) => Ok(()),
-            Err(_) => Err(failure(
-                "tls",
-                "no TLS connection came about, or the certificate is not trusted, not for this host or not valid now; check request and ca",
-            )),
+            Err(error) => {
+                let why = Obstacle::of(&error).unwrap_or(Obstacle::Handshake);
+                Err(failure("tls", format!("{}: {why}; check request and ca", self.shown)))
+            }
         }
+    }
+
+    /// As it is told: `https://host:port`. The rest of a webhook's URL is a secret as a rule.
+    pub(crate) fn shown(&self) -> &str {
+        &self.shown
     }
 }
 

@@ -5,7 +5,7 @@ use std::error::Error;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
-use cutover_api::{Cause, Class, Outcome, Refusal};
+use cutover_api::{Cause, Class, Obstacle, Outcome, Refusal};
 
 /// Why a call did not come to its end.
 #[derive(Debug)]
@@ -66,11 +66,8 @@ impl Fault {
             return Self::refused(class, step, hint);
         }
         if find::<hyper_util::client::legacy::Error>(source).is_some_and(hyper_util::client::legacy::Error::is_connect) {
-            return Self::refused(
-                Class::Unsent,
-                step,
-                "AWS could not be reached: check name resolution, network and TLS roots",
-            );
+            let why = Obstacle::of(source).map_or_else(|| "no connection".to_owned(), |obstacle| obstacle.to_string());
+            return Self::refused(Class::Unsent, step, format!("the endpoint of Secrets Manager: {why}; nothing was sent"));
         }
         Self::Unknown(Cause::new(step, if timeout { "timeout" } else { "cut" }))
     }

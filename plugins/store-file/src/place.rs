@@ -52,15 +52,18 @@ impl Place {
             return Err(Fault::refused(step, format!("the path {wrong}; nothing was touched")));
         }
         let walk = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let failed = |errno| Fault::before(step, "open the target's directory", errno);
-        let mut directory = rustix::fs::openat(CWD, root, walk, Mode::empty()).map_err(failed)?;
+        let failed = |at: &Path, errno| Fault::before(step, &format!("open the directory {}", at.display()), errno);
+        let mut at = root.to_owned();
+        let mut directory = rustix::fs::openat(CWD, root, walk, Mode::empty()).map_err(|errno| failed(&at, errno))?;
         let mut parts: Vec<&str> = path.split('/').collect();
         let name = parts.pop().unwrap_or_default().to_owned();
         for part in parts {
-            directory = rustix::fs::openat(&directory, part, walk | OFlags::NOFOLLOW, Mode::empty()).map_err(failed)?;
+            at.push(part);
+            let opened = rustix::fs::openat(&directory, part, walk | OFlags::NOFOLLOW, Mode::empty());
+            directory = opened.map_err(|errno| failed(&at, errno))?;
         }
         let read = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::openat(&directory, ".", read, Mode::empty()).map_err(failed)?;
+        let directory = rustix::fs::openat(&directory, ".", read, Mode::empty()).map_err(|errno| failed(&at, errno))?;
         Ok(Self { directory, name })
     }
 

@@ -4,10 +4,11 @@
 //! reply, no connect timeout, takes unset settings from the environment (`VAULT_SKIP_VERIFY` turns TLS verification off) and logs the
 //! server's error texts.
 
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use cutover_api::{Cause, Class, Outcome, Refusal, Secret, Span};
+use cutover_api::{Cause, Class, Obstacle, Outcome, Refusal, Secret, Span, unread, whereto};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use rustify::endpoint::Endpoint;
 use serde::Deserialize;
@@ -187,17 +188,19 @@ impl Wire {
     fn lost(&self, step: &str, error: &reqwest::Error) -> Trouble {
         if error.is_connect() {
             *self.client.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            return Trouble::refused(
-                Class::Unsent,
-                step,
-                if self.address.scheme() == "https" {
-                    "no connection to `address`: is the server up, and does `ca` (or the platform) trust its certificate?"
-                } else {
-                    "no connection to `address`: is the server up?"
-                },
-            );
+            let why = match Obstacle::of(error) {
+                Some(obstacle) if obstacle.is_tls() => format!("{obstacle}; check `ca`"),
+                Some(obstacle) => obstacle.to_string(),
+                None => "no connection".to_owned(),
+            };
+            return Trouble::refused(Class::Unsent, step, format!("`address` {}: {why}", whereto(&self.address)));
         }
-        Trouble::Unknown(Cause::new(step, if error.is_timeout() { "timeout" } else { "cut" }))
+        let (label, what) = if error.is_timeout() {
+            ("timeout", "no whole answer in time")
+        } else {
+            ("cut", "the connection was closed before the whole answer was there")
+        };
+        Trouble::Unknown(Cause::new(step, label).hint(format!("`address` {}: {what}", whereto(&self.address))))
     }
 
     fn client(&self, step: &str) -> Result<reqwest::Client, Trouble> {
@@ -231,7 +234,7 @@ impl Wire {
 }
 
 fn roots(path: &str) -> Result<Vec<reqwest::Certificate>, String> {
-    let unreadable = |_| format!("the file {path} that `ca` names cannot be read");
+    let unreadable = |error| unread(Path::new(path), &error, "put the CA's certificate there, or correct `ca`");
     if std::fs::metadata(path).map_err(unreadable)?.len() > LONGEST_CA {
         return Err(format!("the file {path} that `ca` names is longer than 1 MiB"));
     }

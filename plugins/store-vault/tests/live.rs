@@ -246,12 +246,15 @@ async fn tls_trusts_the_given_ca_only_and_a_sealed_server_is_told() {
     server.must("PUT", "sys/seal", Value::Null).await;
     let told = refused(read(&store, "apps/crm").await);
     assert_eq!(told, "read: refused (status 503): the Vault is sealed; unseal it");
-    for (ca, why) in [(other.as_str(), "does `ca` (or the platform) trust"), ("/nonexistent/ca.pem", "cannot be read")] {
+    for (ca, why) in [
+        (other.as_str(), "is not issued by anybody who is trusted here"),
+        ("/nonexistent/ca.pem", "there is no file /nonexistent/ca.pem: put the CA"),
+    ] {
         let told = refused(read(&server.root_store(&format!("ca = \"{ca}\"")), "apps/crm").await);
         assert!(told.starts_with("login: unsent: ") && told.contains(why), "{told}");
     }
     let told = refused(read(&server.root_store(""), "apps/crm").await);
-    assert!(told.starts_with("login: unsent: ") && told.contains("trust its certificate"), "{told}");
+    assert!(told.starts_with("login: unsent: ") && told.contains("(unknown issuer); check `ca`"), "{told}");
 }
 
 /// The client library takes what it was not told from the environment; an empty `VAULT_SKIP_VERIFY` turns verification off there.

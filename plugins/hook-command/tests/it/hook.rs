@@ -202,13 +202,13 @@ async fn what_cannot_be_started_is_refused_before_and_at_the_run() {
     let of = |program: &Path, more: &str| built(&format!("run = [{program:?}]\n{more}"));
     assert_eq!(of(&at("good"), "").present().await, Ok(()));
     for (program, more, word) in [
-        (at("absent"), String::new(), "cannot be reached"),
+        (at("absent"), String::new(), "there is no file"),
         (at("no-x"), String::new(), "may not be executed"),
         (at("open"), String::new(), "everybody may write"),
         (at("link"), String::new(), "everybody may write"),
         (at("everybody/good"), String::new(), "everybody may replace"),
         (dir.path().to_owned(), String::new(), "not a regular file"),
-        (at("good"), format!("dir = {:?}\n", at("absent")), "cannot be reached"),
+        (at("good"), format!("dir = {:?}\n", at("absent")), "there is no directory"),
         (at("good"), format!("dir = {:?}\n", at("no-x")), "not a directory"),
     ] {
         let hook = of(&program, &more);

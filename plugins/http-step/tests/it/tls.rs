@@ -76,12 +76,16 @@ async fn the_configured_ca_is_trusted_and_no_other() {
     assert!(matches!(get(&base, &trusting(&ours)).await, Sent::Reply(reply) if reply.status() == 200));
     assert!(answering.join().expect("ended"));
 
-    for (issuer, name, tls) in
-        [(&other, "localhost", trusting(&ours)), (&ours, "localhost", Tls::default()), (&ours, "elsewhere", trusting(&ours))]
-    {
+    for (issuer, name, tls, why) in [
+        (&other, "localhost", trusting(&ours), "unknown issuer"),
+        (&ours, "localhost", Tls::default(), "unknown issuer"),
+        (&ours, "elsewhere", trusting(&ours), "for another host's name"),
+    ] {
         let (base, answering) = serve(issuer, name, None);
         let Sent::Unsent(refusal) = get(&base, &tls).await else { panic!("unsent") };
         assert_eq!(refusal.class, Class::Unsent);
+        assert!(refusal.to_string().contains(&format!("{base}: TLS: its certificate is ")), "{refusal}");
+        assert!(refusal.to_string().contains(why), "{refusal}");
         assert!(!answering.join().expect("ended"), "no request byte");
     }
 }

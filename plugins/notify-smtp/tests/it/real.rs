@@ -209,7 +209,7 @@ async fn a_certificate_for_another_host_is_refused() {
     let Some(server) = server_named("smtp.example.com", &[]) else { return };
     let error = notifier(&server.table("")).greet().await.expect_err("another host");
     assert_eq!((error.label, error.permanent), ("tls", false));
-    assert!(error.detail.contains("not for this host"), "{error}");
+    assert!(error.detail.contains("for another host's name"), "{error}");
 }
 
 #[tokio::test]

@@ -88,6 +88,26 @@ async fn certificates_that_cannot_be_used_are_named() {
     }
 }
 
+/// The path of a webhook's address is a secret as a rule, and "cannot be reached (other error)" told nobody anything.
+#[tokio::test]
+async fn what_is_in_the_way_is_told_with_where_and_without_the_path() {
+    let dir = tempfile::tempdir().expect("a directory");
+    server(dir.path(), "other.pem", "localhost");
+    let (port, _served) = serve(server(dir.path(), "ca.pem", "localhost")).await;
+    let unknown = notifier(&table(port, &dir.path().join("other.pem"))).greet().await.expect_err("not trusted");
+    assert!(unknown.detail.starts_with(&format!("https://localhost:{port}: TLS: ")), "{unknown}");
+    assert!(unknown.detail.contains("(unknown issuer)"), "{unknown}");
+    let nobody = nobody().await;
+    for secret in [format!("http://127.0.0.1:{nobody}/hooks/T0SECRET"), "https://no.invalid/T0SECRET".to_owned()] {
+        let deaf = notifier(&format!("request = \"POST {secret}\"\n"));
+        for error in [deaf.greet().await.expect_err("nobody"), deaf.tell(&message()).await.expect_err("nobody")] {
+            let told = ["connection refused: nothing listens there", "its name has no address (DNS)"];
+            assert!(told.iter().any(|words| error.detail.contains(words)), "{error}");
+            assert!(!error.detail.contains("T0SECRET") && error.detail.contains("://"), "{error}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn nobody_there_no_credential_no_answer() {
     let port = nobody().await;
