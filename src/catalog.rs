@@ -70,6 +70,30 @@ pub const STORE_STARTERS: &[Starter] = &[
     Starter { word: "aws", typed: Typed::Region, text: include_str!("../plugins/store-aws/starter.toml") },
 ];
 
+/// The file behind a target, where its store keeps targets in files of this machine. `table` is the store's, as JSON.
+#[must_use]
+pub fn file_of(kind: &str, table: &serde_json::Value, path: &str) -> Option<PathBuf> {
+    let root = table.get("root").filter(|_| kind == "file")?;
+    Some(Path::new(root.as_str()?).join(path))
+}
+
+/// What a param of the shipped definitions is, for a person who is asked for it.
+const PARAMS: [(&str, &str); 6] = [
+    ("workspace", "the workspace that the key belongs to, as it stands in the provider's addresses"),
+    ("slug", "the integration's slug, as it stands in the provider's addresses"),
+    ("base_name", "the key's name in the provider's list, without a year in brackets"),
+    ("scope", "the scope of the key, the same as that of the key in use"),
+    ("label", "the key's label in the provider's dashboard"),
+    ("page", "the page of the provider's dashboard where the key stands"),
+];
+
+/// What is asked for by a param's name: in words where they are known, else by the name alone.
+#[must_use]
+pub fn param_in_words(name: &str) -> String {
+    let known = PARAMS.iter().find(|(known, _)| *known == name);
+    known.map_or_else(|| format!("what the definition calls {name}"), |(_, words)| (*words).to_owned())
+}
+
 /// What is written for a channel that is typed as a mail address, and for one that is typed as a URL.
 pub const MAIL_STARTER: &str = include_str!("../plugins/notify-smtp/starter.toml");
 /// See [`MAIL_STARTER`].

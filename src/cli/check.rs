@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::Common;
 use super::door::{Door, Need};
 use super::exit::{Exit, Failure};
+use super::modes;
 use super::open;
 use super::screen::{Mark, Paint, Screen, print_json};
 use super::select::SelectorArgs;
@@ -161,7 +162,8 @@ impl Offline {
             count(config.stores.len(), "store", "stores"),
             count(config.notify.len(), "alert channel", "alert channels"),
         ];
-        Ok(Self { counts: counts.join(", "), policies, lines, notes: open::lines(&config.notes) })
+        let notes = open::lines(&config.notes).into_iter().chain(modes::open_to_others(config)).collect();
+        Ok(Self { counts: counts.join(", "), policies, lines, notes })
     }
 
     fn in_words(&self, screen: &Screen) -> String {
@@ -186,8 +188,13 @@ fn next(policy: &Policy, now: Stamp) -> Option<String> {
 
 /// One policy in one line: when, how, where to, how it is seen, how the old key ends.
 fn line(policy: &Policy, cost: &RotationCost, how: &str, next: Option<&str>) -> String {
-    let first = if drawn(policy) { ", if it is loaded now for the first time" } else { "" };
-    let next = next.map_or_else(|| "never due".to_owned(), |next| format!("next {next}{first}"));
+    let next = match next {
+        None => "never due".to_owned(),
+        Some(next) if drawn(policy) => {
+            format!("first about {next}, fixed when the daemon first loads it: `cutover plan` shows it from then on")
+        }
+        Some(next) => format!("next {next}"),
+    };
     let hooks = match cost.hooks {
         0 => "read by the application at each use".to_owned(),
         hooks => format!("then {}", counted(hooks, "hook", "hooks")),

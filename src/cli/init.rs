@@ -14,6 +14,7 @@ use super::Common;
 use super::exit::{Exit, Failure};
 use super::open;
 use super::screen::{Screen, print_json};
+use super::words::shell_word;
 use crate::engine::WallClock;
 
 /// The configuration holds no secret; whoever runs the daemon must be able to read it.
@@ -55,6 +56,7 @@ pub fn run(common: &Common, args: &InitArgs) -> Result<Exit, Failure> {
         let text = format!("{} is there already and is never overwritten: name another file with --config", file.display());
         return Err(Failure::new(Exit::Refused, text));
     }
+    parent_of(&file)?;
     let clock = WallClock::real();
     let catalog = open::catalog(&clock).map_err(|problems| open::wrong(&file, &problems))?;
     let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
@@ -76,6 +78,22 @@ pub fn run(common: &Common, args: &InitArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// A directory that is not there is, as a rule, a name that was mistyped: none is made, and that is said before anything is asked.
+fn parent_of(file: &Path) -> Result<(), Failure> {
+    let parent = file.parent().unwrap_or(Path::new("/"));
+    let said = match std::fs::metadata(parent) {
+        Ok(found) if found.is_dir() => return Ok(()),
+        Ok(_) => format!("{} is no directory: name another file with --config", parent.display()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => format!(
+            "there is no directory {0}: `mkdir -p {1}` makes it, or name another file with --config",
+            parent.display(),
+            shell_word(&parent.display().to_string())
+        ),
+        Err(error) => format!("{} cannot be looked at ({error})", parent.display()),
+    };
+    Err(Failure::new(Exit::Usage, said + "; nothing was written"))
+}
+
 fn absolute(file: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(file).map_err(|error| Failure::new(Exit::Failed, format!("{}: {error}", file.display())))
 }
@@ -86,9 +104,6 @@ fn write(file: &Path, text: &str) -> Result<(), Failure> {
         let exit = if error.kind() == std::io::ErrorKind::AlreadyExists { Exit::Refused } else { Exit::Failed };
         Failure::new(exit, format!("{} was not written ({})", file.display(), error.kind()))
     };
-    if let Some(parent) = file.parent() {
-        std::fs::create_dir_all(parent).map_err(failed)?;
-    }
     let mut out = std::fs::OpenOptions::new().write(true).create_new(true).mode(MODE).open(file).map_err(failed)?;
     let written = out.write_all(text.as_bytes()).and_then(|()| out.sync_all());
     written.map_err(|error| {

@@ -20,6 +20,7 @@ mod keygen;
 mod keys;
 mod ledger;
 mod log;
+mod modes;
 mod moment;
 mod open;
 mod plan;

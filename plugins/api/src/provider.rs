@@ -191,6 +191,8 @@ pub struct ParamNeed {
     pub name: String,
     /// A policy must give it.
     pub required: bool,
+    /// What is taken where a policy does not give it. `None`: nothing is.
+    pub default: Option<serde_json::Value>,
 }
 
 /// Whoever issues the keys: one account at one provider.

@@ -35,7 +35,11 @@ impl Params {
 
     /// The parameters as the contract names them.
     pub(crate) fn needs(&self) -> Vec<ParamNeed> {
-        let need = |(name, param): (&String, &Param)| ParamNeed { name: name.clone(), required: *param == Param::Required };
+        let need = |(name, param): (&String, &Param)| ParamNeed {
+            name: name.clone(),
+            required: *param == Param::Required,
+            default: if let Param::Default(value) = param { Some(value.clone()) } else { None },
+        };
         self.0.iter().map(need).collect()
     }
 

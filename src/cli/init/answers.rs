@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 
+use cutover_api::ParamNeed;
 use serde_json::Value;
 
 use super::super::exit::{Exit, Failure};
 use super::super::screen::{Screen, tell};
 use super::InitArgs;
-use crate::catalog::{Catalog, STORE_STARTERS, Starter, Typed};
+use crate::catalog::{Catalog, STORE_STARTERS, Starter, Typed, param_in_words};
 
 /// How often one question is asked.
 const TRIES: usize = 3;
@@ -48,6 +49,8 @@ pub struct Answers {
     pub provider: String,
     /// Its params.
     pub params: BTreeMap<String, Value>,
+    /// Params that may be given and were not.
+    pub left_out: Vec<ParamNeed>,
     /// Where the application reads the key.
     pub place: Place,
     /// The program and its arguments; empty = none.
@@ -89,7 +92,7 @@ impl Answers {
             },
             &mut missing,
         )?;
-        let params = params(args, catalog, provider.as_deref(), asker, &mut missing)?;
+        let (params, left_out) = params(args, catalog, provider.as_deref(), asker, &mut missing)?;
         let asks = format!("3. Where does the application read it?\n   {PLACES}");
         let place = Question::new("--target", asks, None).answer(asker, args.target.as_deref(), place, &mut missing)?;
         let asks = "4. Which command makes it read the key again? (with its whole path; empty: it reads it at each use)";
@@ -105,7 +108,7 @@ impl Answers {
             return Err(nobody_to_ask(&missing));
         }
         let policy = args.policy.clone().unwrap_or_else(|| policy_name(&place, &provider));
-        Ok(Self { name, provider, params, place, redeploy, notify, policy })
+        Ok(Self { name, provider, params, left_out, place, redeploy, notify, policy })
     }
 }
 
@@ -114,28 +117,46 @@ fn nobody_to_ask(missing: &[String]) -> Failure {
     Failure::new(Exit::Usage, text)
 }
 
-/// The params the definition must be given. They belong to the second question.
+/// The params that are given, and those that may be and are not. They belong to the second question; what may be left out is offered on
+/// a terminal, and an empty answer leaves it out.
 fn params(
     args: &InitArgs,
     catalog: &Catalog,
     provider: Option<&str>,
     asker: Asker,
     missing: &mut Vec<String>,
-) -> Result<BTreeMap<String, Value>, Failure> {
+) -> Result<(BTreeMap<String, Value>, Vec<ParamNeed>), Failure> {
     let mut params: BTreeMap<String, Value> = args.params.iter().cloned().collect();
+    let mut left_out = Vec::new();
     let definition = provider.and_then(|name| catalog.parsed(name));
-    for need in definition.iter().flat_map(|definition| definition.param_needs()).filter(|need| need.required) {
-        if params.contains_key(&need.name) {
+    let mut needs = definition.map(|definition| definition.param_needs()).unwrap_or_default();
+    needs.sort_by_key(|need| !need.required);
+    for need in needs.into_iter().filter(|need| !args.params.iter().any(|(name, _)| *name == need.name)) {
+        let flag = format!("--param {}=…", need.name);
+        let words = param_in_words(&need.name);
+        if need.required {
+            let question = Question::new(&flag, format!("   {}: {words}:", need.name), None);
+            if let Some(answer) = question.answer(asker, None, some, missing)? {
+                params.insert(need.name.clone(), answer.into());
+            }
             continue;
         }
-        let flag = format!("--param {}=…", need.name);
-        let question =
-            Question::new(&flag, format!("   its {}, as {} knows the key:", need.name, provider.unwrap_or_default()), None);
-        if let Some(answer) = question.answer(asker, None, some, missing)? {
-            params.insert(need.name.clone(), answer.into());
+        let otherwise = need.default.as_ref().map_or_else(|| "none".to_owned(), plain);
+        let asks = format!("   {}: {words} (empty: {otherwise}):", need.name);
+        // An empty answer is one, and leaves it to the definition.
+        let answer =
+            Question::new(&flag, asks, None).answer(asker, Some("").filter(|_| asker == Asker::Nobody), any, missing)?;
+        match answer.filter(|answer| !answer.is_empty()) {
+            Some(answer) => drop(params.insert(need.name.clone(), answer.into())),
+            None => left_out.push(need),
         }
     }
-    Ok(params)
+    Ok((params, left_out))
+}
+
+/// A value as a person types it.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
 }
 
 impl<'a> Question<'a> {
@@ -195,6 +216,10 @@ impl<'a> Question<'a> {
 
 fn some(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("it is needed".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+fn any(text: &str) -> Result<String, String> {
+    Ok(text.to_owned())
 }
 
 fn named(text: &str) -> Result<String, String> {

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use cutover_api::{ParamNeed, ProviderFacts};
 use cutover_machine::plan::{Authority, Lifecycle};
 
 use super::answers::Answers;
-use crate::catalog::{Catalog, MAIL_STARTER, WEBHOOK_STARTER};
+use crate::catalog::{Catalog, MAIL_STARTER, WEBHOOK_STARTER, param_in_words};
 use crate::cli::words::quoted;
 use crate::control::weigh::lifecycle_in_words;
 
@@ -116,6 +117,38 @@ fn provider(answers: &Answers, credential: Option<&str>) -> String {
         )
 }
 
+/// A param that may be given and was not.
+fn left_out(need: &ParamNeed) -> String {
+    let words = param_in_words(&need.name);
+    let value = match &need.default {
+        Some(default) => format!("# {default} is taken where `params` does not say {}", quoted(&need.name)),
+        None => format!("# `params` may also say {}", quoted(&need.name)),
+    };
+    format!("{value}: {words}.\n")
+}
+
+/// What becomes of the key in use at the first rotation, and what changes that.
+pub(super) fn adopt(provider: &str, facts: Option<&ProviderFacts>) -> String {
+    let key = "# adopt  = { id = \"…\" }\n";
+    match facts {
+        Some(facts) if facts.ends_old_by_clock() && !facts.lists() => {
+            "# The provider itself ends the key in use, a while after a new one is made, and lists no keys: nothing is to be adopted.\n"
+                .to_owned()
+        }
+        Some(facts) if facts.ends_old_by_clock() => format!(
+            "# The provider itself ends the key in use, a while after a new one is made. Its id (`cutover keys {provider}` shows it) \
+             tells the\n# provider which key is meant, and lets an emergency cut it off earlier:\n{key}"
+        ),
+        Some(facts) if !facts.lists() => format!(
+            "# The key in use is not cutover's: it is never ended by it. With its id, as the provider's own pages show it, it counts as \
+             ours:\n{key}"
+        ),
+        _ => format!(
+            "# The key in use is not cutover's: it is never ended by it. With its id (`cutover keys {provider}`) it counts as ours:\n{key}"
+        ),
+    }
+}
+
 fn policy(answers: &Answers, catalog: &Catalog) -> String {
     let name = &answers.policy;
     let definition = catalog.parsed(&answers.provider);
@@ -123,6 +156,7 @@ fn policy(answers: &Answers, catalog: &Catalog) -> String {
     let how = facts.map(|facts| lifecycle_in_words(facts.lifecycle)).unwrap_or_default();
     let params: Vec<String> = answers.params.iter().map(|(name, value)| format!("{} = {value}", quoted(name))).collect();
     let params = if params.is_empty() { String::new() } else { format!("params   = {{ {} }}\n", params.join(", ")) };
+    let params = params + &answers.left_out.iter().map(left_out).collect::<String>();
     let both = facts.is_some_and(|facts| facts.lifecycle == Lifecycle::Overlap || facts.lifecycle == Lifecycle::Grace);
     let field = quoted(&answers.place.field);
     let during = if both {
@@ -162,12 +196,11 @@ fn policy(answers: &Answers, catalog: &Catalog) -> String {
         "# One key and how it is rotated. At this provider {how}.\n[policy.{name}]\nprovider = {provider}\n{params}\
          # Once a year, from when the daemon first loads it. With a date of your own: anchor = \"2027-01-15T03:00:00\".\n\
          cadence  = \"1y\"\n\
-         # The key in use is not cutover's: it is never ended by it. With its id (`cutover keys {provider_name}`) it counts as ours:\n\
-         # adopt  = {{ id = \"…\" }}\n\n\
+         {adopt}\n\
          # Where the application reads it. Other fields of the same place stay as they are.\n[[policy.{name}.target]]\nstore  = \"app\"\n\
          path   = {path}\nfields = {{ {field} = \"{{{{ new.secret }}}}\" }}\n{during}\n{hook}\n{verify}",
         provider = quoted(&answers.provider),
-        provider_name = answers.provider,
+        adopt = adopt(&answers.provider, facts),
         path = quoted(&answers.place.path),
     )
 }

@@ -74,3 +74,43 @@ fn whoever_issues_the_key_the_answers_make_a_right_configuration() {
     }
     assert!(without.contains(&"wrapd-manual".to_owned()) && !without.contains(&"plana".to_owned()), "{without:?}");
 }
+
+/// PLANA's scope is not asked for by anybody else, and a wrong one is found at the first rotation only.
+#[test]
+fn a_param_that_may_be_left_out_stands_in_the_file_as_a_remark() {
+    let catalog = open::shipped(&WallClock::real()).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let drawn = |params: Vec<(String, serde_json::Value)>, provider: &str| {
+        let args = InitArgs { params, provider: Some(provider.into()), ..args() };
+        let answers = Answers::gather(&args, &catalog, Asker::Nobody).unwrap();
+        Draft::of(std::path::Path::new("/srv/c.toml"), &answers, &catalog).text
+    };
+    let without = drawn(args().params, "plana");
+    assert!(
+        without.contains("# \"dashboard:read\" is taken where `params` does not say \"scope\": the scope of the key"),
+        "{without}"
+    );
+    let given = drawn(vec![("base_name".into(), "Sync".into()), ("scope".into(), "*".into())], "plana");
+    assert!(given.contains("\"scope\" = \"*\"") && !given.contains("is taken where"), "{given}");
+}
+
+/// Bondi's file said that its key is never ended, and where its id stands; Bondi ends it, and shows no id.
+#[test]
+fn what_is_said_of_adopt_fits_the_provider() {
+    let catalog = open::shipped(&WallClock::real()).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let said = |provider: &str| super::draft::adopt(provider, catalog.parsed(provider).map(|definition| definition.facts()));
+    assert!(said("bondi").contains("nothing is to be adopted") && !said("bondi").contains("id ="), "{}", said("bondi"));
+    assert!(said("plana").contains("never ended by it") && said("plana").contains("`cutover keys plana`"));
+    assert!(said("wrapd-api-key").contains("The provider itself ends") && said("wrapd-api-key").contains("adopt  = { id"));
+    assert!(!said("plana-manual").contains("cutover keys"), "{}", said("plana-manual"));
+}
+
+/// It made every directory of a mistyped path.
+#[test]
+fn no_directory_is_made_for_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let missing = directory.path().join("no such/dir");
+    let refused = super::parent_of(&missing.join("c.toml")).expect_err("there is none");
+    assert_eq!(refused.exit, crate::cli::exit::Exit::Usage);
+    assert!(refused.text.contains("there is no directory") && refused.text.contains("`mkdir -p '"), "{}", refused.text);
+    assert!(!missing.exists() && super::parent_of(&directory.path().join("c.toml")).is_ok());
+}

@@ -27,7 +27,7 @@ impl Provider for FakeProvider {
     }
 
     fn params(&self) -> Vec<ParamNeed> {
-        vec![ParamNeed { name: "base_name".to_owned(), required: false }]
+        vec![ParamNeed { name: "base_name".to_owned(), required: false, default: None }]
     }
 
     fn outputs(&self) -> Vec<(String, bool)> {
