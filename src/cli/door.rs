@@ -149,7 +149,8 @@ impl Here {
     async fn open(file: &Path, need: Need<'_>) -> Result<Self, Failure> {
         let clock = WallClock::real();
         let (config, catalog) = open::config(file, &clock).map_err(|problems| open::wrong(file, &problems))?;
-        let missing = !config.daemon.ledger.exists();
+        // What may not be looked at is not taken for missing: opening it says what is in the way.
+        let missing = matches!(config.daemon.ledger.try_exists(), Ok(false));
         let mut temporary = None;
         let ledger = match need {
             Need::Read | Need::Drive(_) if missing => return Err(nothing_there(&config)),
@@ -196,9 +197,11 @@ impl Here {
 
 fn nothing_there(config: &Config) -> Failure {
     let text = format!(
-        "no daemon answers at {}, and there is no ledger at {}: cutover has not run here yet",
+        "no daemon answers at {}, and there is no ledger at {}: cutover has not run here yet\n\
+         `cutover run` starts it and makes the ledger (`systemctl start cutover` where it is installed as a service); `cutover check --online` says \
+         first what is not ready",
         config.daemon.control.display(),
-        config.daemon.ledger.display()
+        config.daemon.ledger.display(),
     );
     Failure::new(Exit::Failed, text)
 }

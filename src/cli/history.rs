@@ -74,7 +74,7 @@ fn entry(row: &HistoryRow) -> Value {
 
 fn table(screen: &Screen, rows: &[HistoryRow]) -> String {
     if rows.is_empty() {
-        return "No entries.\n".to_owned();
+        return "No entries yet.\n".to_owned();
     }
     let cells = rows.iter().map(|row| {
         let entry = &row.entry;
@@ -165,7 +165,7 @@ TIME                  POLICY  ROTATION  ACTOR           WHAT              FACTS
 ";
         let screen = Screen::plain();
         assert_eq!(screen.render(&table(&screen, &rows)), expected);
-        assert_eq!(table(&screen, &[]), "No entries.\n");
+        assert_eq!(table(&screen, &[]), "No entries yet.\n");
     }
 
     #[test]

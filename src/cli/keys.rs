@@ -10,7 +10,7 @@ use super::Common;
 use super::door::{Door, Need};
 use super::exit::{Exit, Failure};
 use super::open;
-use super::screen::{Mark, Paint, Screen, print_json};
+use super::screen::{Mark, Paint, Screen, print_json, tell};
 use super::words::{counted, time};
 use crate::control::Ask;
 use crate::engine::WallClock;
@@ -55,22 +55,35 @@ pub async fn run(common: &Common, args: &KeysArgs) -> Result<Exit, Failure> {
     door.close().await;
     let (listed, _): (Vec<Listed>, Value) = asked?;
     let accounts = together(listed);
-    // A provider without a list is no failure of anything; one that did not answer is.
-    let failed = accounts.iter().any(|account| account.head.problem.is_some());
-    let exit = if failed && args.provider.is_some() { Exit::Failed } else { Exit::Done };
+    let exit = outcome(&accounts, args.provider.is_some());
+    let screen = Screen::stdout();
     if common.json {
         print_json(&document(&accounts), false);
-        return Ok(exit);
-    }
-    let screen = Screen::stdout();
-    if args.toml {
+    } else if args.toml {
         let config = open::config(&common.config, &WallClock::real());
         let stores: Vec<String> = config.map(|(config, _)| config.stores.into_keys().collect()).unwrap_or_default();
         screen.print(&skeleton::policies(&accounts, &stores));
     } else {
         screen.print(&in_words(&screen, &accounts));
     }
+    not_listed(&accounts).iter().for_each(|line| tell(line));
     Ok(exit)
+}
+
+/// A provider without a list is no failure of anything, unless it was asked for by its name; one that did not answer is.
+fn outcome(accounts: &[Account], named: bool) -> Exit {
+    let fails = |account: &Account| account.head.failed || (named && account.head.problem.is_some());
+    if accounts.iter().any(fails) { Exit::Failed } else { Exit::Done }
+}
+
+/// What could not be had, for whoever reads the rest as if it were all.
+fn not_listed(accounts: &[Account]) -> Vec<String> {
+    let failed = accounts.iter().filter(|account| account.head.failed);
+    let said = failed.filter_map(|account| account.head.problem.as_ref());
+    let mut said: Vec<String> = said.map(|(what, _)| format!("cutover: not all keys are shown: {what}")).collect();
+    // One provider is asked once for each set of params.
+    said.dedup();
+    said
 }
 
 fn together(listed: Vec<Listed>) -> Vec<Account> {
@@ -113,7 +126,8 @@ fn account_in_words(screen: &Screen, Account { head, keys }: &Account) -> String
     let params = if params.is_empty() { String::new() } else { format!(" ({})", params.join(", ")) };
     let mut text = screen.paint(Paint::Strong, &format!("{}{params}", head.provider));
     if let Some((what, cure)) = &head.problem {
-        return text + &format!("\n  {} {what}\n      cure: {cure}\n", screen.mark(Mark::Note));
+        let mark = screen.mark(if head.failed { Mark::Wrong } else { Mark::Note });
+        return text + &format!("\n  {mark} {what}\n      cure: {cure}\n");
     }
     let count = |standing: Standing| keys.iter().filter(|key| key.standing == standing).count();
     let counts = [

@@ -175,19 +175,46 @@ impl Verbs {
         limit: usize,
         items: &Items,
     ) -> Result<Value, Refused> {
-        let named_only = Selector { policies: selector.policies.clone(), ..Selector::default() } == *selector;
         let policies = match selector {
             _ if selector.is_empty() => Vec::new(),
             // A policy that was removed keeps its history.
-            _ if named_only => selector.policies.clone(),
+            _ if selector.only_policies() => {
+                self.in_history(&selector.policies).await?;
+                selector.policies.clone()
+            }
             _ => self.selected(selector)?,
         };
         let query = HistoryQuery { policies, rotation, limit, ..HistoryQuery::default() };
-        let rows = self.engine.ledger().history(&query).await.map_err(|error| Refused::failed(error.to_string()))?;
+        let rows = self.rows(&query).await?;
+        if let (Some(id), []) = (&query.rotation, rows.as_slice()) {
+            let of = if query.policies.is_empty() { String::new() } else { format!(" of {}", query.policies.join(", ")) };
+            return Err(Refused::usage(format!("the history has no rotation {id}{of}")));
+        }
         for row in &rows {
             items.send(row).await;
         }
         Ok(Value::Null)
+    }
+
+    /// Names must be those of policies that are configured, or that the history tells of.
+    async fn in_history(&self, names: &[String]) -> Result<(), Refused> {
+        let config = self.engine.config();
+        let mut unknown = Vec::new();
+        for name in names.iter().filter(|name| !config.policies.contains_key(*name)) {
+            let query = HistoryQuery { policies: vec![name.clone()], limit: 1, ..HistoryQuery::default() };
+            if self.rows(&query).await?.is_empty() {
+                unknown.push(name.as_str());
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let known = near(&unknown, config.policies.keys());
+        Err(Refused::usage(format!("there is no policy {}, and the history has none of that name{known}", unknown.join(", "))))
+    }
+
+    async fn rows(&self, query: &HistoryQuery) -> Result<Vec<HistoryRow>, Refused> {
+        self.engine.ledger().history(query).await.map_err(|error| Refused::failed(error.to_string()))
     }
 
     async fn verify(&self) -> Result<Value, Refused> {
@@ -214,8 +241,7 @@ impl Verbs {
     pub(super) async fn last_use(&self, policy: &str, rotation: &str) -> Result<Option<String>, Refused> {
         let query =
             HistoryQuery { policies: vec![policy.to_owned()], rotation: Some(rotation.to_owned()), ..HistoryQuery::default() };
-        let rows = self.engine.ledger().history(&query).await.map_err(|error| Refused::failed(error.to_string()))?;
-        Ok(rows.iter().rev().find_map(last_use))
+        Ok(self.rows(&query).await?.iter().rev().find_map(last_use))
     }
 
     async fn rotate(&self, selector: &Selector, actor: &str, reason: Option<&str>, items: &Items) -> Result<Value, Refused> {

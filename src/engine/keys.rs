@@ -43,6 +43,9 @@ pub struct ListedAccount {
     pub sees_use: bool,
     /// Why there are no keys: what was found, and what to do about it.
     pub problem: Option<(String, String)>,
+    /// It has a list, and that could not be had: what is shown is not all there is.
+    #[serde(default)]
+    pub failed: bool,
     /// Keys in use that the list does not have, by policy: id or fingerprint.
     pub missing: Vec<(String, String)>,
 }
@@ -124,13 +127,14 @@ impl Engine {
             policies,
             sees_use: false,
             problem: None,
+            failed: false,
             missing: Vec::new(),
         };
         let line = match self.account(config, name) {
             Ok(line) => line,
             Err(detail) => {
                 let cure = "`cutover check` tells where in the file".to_owned();
-                return (ListedAccount { problem: Some((detail, cure)), ..account }, Vec::new());
+                return (ListedAccount { problem: Some((detail, cure)), failed: true, ..account }, Vec::new());
             }
         };
         let provider = &line.provider;
@@ -164,6 +168,7 @@ impl Engine {
                     cure.push_str(&format!("; no policy says its params: perhaps {names}"));
                 }
                 account.problem = Some((format!("{name} did not list its keys: {text}"), cure));
+                account.failed = true;
                 (account, Vec::new())
             }
         }
@@ -360,6 +365,7 @@ mod tests {
             policies: vec!["crm".into(), "lost".into()],
             sees_use: true,
             problem: None,
+            failed: false,
             missing: vec![],
         };
         let rows = vec![
@@ -412,6 +418,7 @@ mod tests {
             policies: vec![],
             sees_use: false,
             problem: None,
+            failed: false,
             missing: vec![],
         }
     }

@@ -173,6 +173,20 @@ async fn forty_keys_become_policies_that_check_accepts() {
     code(&right, 0);
     assert!(out(&right).contains("39 policies"), "{}", out(&right));
     code(&desk.verb(&["keys", "nobody"]).await, 2);
+    // One that does not answer makes the whole look a failure; what the other one listed is shown.
+    let deaf = format!(
+        "[provider.deaf]\ndefinition = \"plana\"\nbase_url = \"http://127.0.0.1:9\"\ncredential = {{ file = \"{}\" }}\n",
+        desk.path("session").display()
+    );
+    desk.write("cutover.toml", &format!("{config}{deaf}"));
+    let half = desk.verb(&["keys"]).await;
+    code(&half, 1);
+    assert!(out(&half).contains("40 keys: ") && out(&half).contains("WRONG deaf did not list its keys"), "{}", out(&half));
+    let said = String::from_utf8_lossy(&half.stderr).into_owned();
+    assert!(
+        said.contains("not all keys are shown: deaf did not list its keys") && said.contains("http://127.0.0.1:9: "),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -267,13 +281,21 @@ fn init_asks_its_questions_on_a_terminal() {
     else {
         return;
     };
-    let answers = "\nnobody\nplana\nNightly\nfile:/etc/app/crm.env#KEY\nnone\nops@example.com\n";
+    let answers = "\nnobody\nplana\nNightly\n\nfile:/etc/app/crm.env#KEY\nnone\nops@example.com\n";
     terminal.stdin.take().expect("piped").write_all(answers.as_bytes()).expect("typed");
     let output = terminal.wait_with_output().expect("ended");
     code(&output, 0);
-    for part in
-        ["1. What", "2. Who", "there is no definition nobody", "its base_name", "3. Where", "4. Which", "5. Who", "Next:"]
-    {
+    for part in [
+        "1. What",
+        "2. Who",
+        "there is no definition nobody",
+        "base_name: the key's name in",
+        "scope: the scope of the key",
+        "3. Where",
+        "4. Which",
+        "5. Who",
+        "Next:",
+    ] {
         assert!(out(&output).contains(part), "{part} is missing in\n{}", out(&output));
     }
     let file = dir.path().join("c.toml");
@@ -330,6 +352,41 @@ async fn check_online_tells_the_cure_of_everything_it_finds() {
         let well = finding["ok"] == true && finding["warning"] == false;
         assert_eq!(finding["cure"].is_null(), well, "{finding}");
     }
+}
+
+/// A misspelt name was answered with "No entries" and 0. What was removed from the file keeps its history, and before the first start
+/// the next command is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_of_nobody_is_refused_and_that_of_a_removed_policy_is_shown() {
+    let desk = Desk::new();
+    let plana = Plana::start(desk.clock.clone()).await;
+    desk.write("app.env", "KEY=x\n");
+    desk.write("cutover.toml", &listed(&desk, &plana, &sync("cadence = \"1y\"")));
+    for verb in ["history", "status"] {
+        let early = desk.verb(&[verb]).await;
+        code(&early, 1);
+        assert!(all(&early).contains("`cutover run` starts it"), "{}", all(&early));
+    }
+    let daemon = desk.daemon().await;
+    code(&desk.verb(&["suspend", "sync", "--until", "3d", "--yes"]).await, 0);
+    code(&desk.verb(&["history", "sync"]).await, 0);
+    let misspelt = desk.verb(&["history", "syn"]).await;
+    code(&misspelt, 2);
+    assert!(
+        all(&misspelt).contains("there is no policy syn") && all(&misspelt).contains("did you mean sync?"),
+        "{}",
+        all(&misspelt)
+    );
+    code(&desk.verb(&["history", "sync", "nobody"]).await, 2);
+    let no_rotation = desk.verb(&["history", "sync", "--rotation", "rot_x"]).await;
+    code(&no_rotation, 2);
+    assert!(all(&no_rotation).contains("the history has no rotation rot_x of sync"), "{}", all(&no_rotation));
+    daemon.stop().await;
+    desk.write("cutover.toml", &listed(&desk, &plana, ""));
+    let removed = desk.verb(&["history", "sync"]).await;
+    code(&removed, 0);
+    assert!(out(&removed).contains("suspended"), "{}", out(&removed));
+    code(&desk.verb(&["history", "syn"]).await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,8 @@
 use cutover_api::Table;
 
 use super::skeleton::policies;
-use super::{Account, in_words};
+use super::{Account, in_words, not_listed, outcome};
+use crate::cli::exit::Exit;
 use crate::cli::screen::Screen;
 use crate::engine::keys::{ListedAccount, ListedKey, Standing};
 
@@ -31,6 +32,7 @@ fn account(keys: Vec<ListedKey>) -> Account {
         policies: vec!["sync".into()],
         sees_use: true,
         problem: None,
+        failed: false,
         missing: vec![("sync".into(), "key_1".into())],
     };
     Account { head, keys }
@@ -63,6 +65,24 @@ bondi
 ";
     let screen = Screen::plain();
     assert_eq!(screen.render(&in_words(&screen, &accounts)), expected);
+}
+
+/// One provider of two did not answer, and `keys` ended with 0: a script took half a list for all of it.
+#[test]
+fn a_list_that_could_not_be_had_is_a_failure_and_one_that_does_not_exist_is_none() {
+    let failing = |failed: bool| {
+        let problem = Some(("plana did not list its keys: list: auth (status 401)".into(), "renew it".into()));
+        Account { head: ListedAccount { problem, failed, ..account(vec![]).head }, keys: vec![] }
+    };
+    let whole = || account(vec![key(Standing::Ours, "k1", "Sync")]);
+    assert_eq!(outcome(&[whole(), failing(true)], false), Exit::Failed);
+    assert_eq!(outcome(&[whole(), failing(false)], false), Exit::Done, "there is no list to be had");
+    assert_eq!(outcome(&[failing(false)], true), Exit::Failed, "and it was asked for by its name");
+    assert_eq!(outcome(&[whole()], true), Exit::Done);
+    let told = not_listed(&[whole(), failing(true), failing(true), failing(false)]);
+    assert_eq!(told, ["cutover: not all keys are shown: plana did not list its keys: list: auth (status 401)"]);
+    let screen = Screen::plain();
+    assert!(in_words(&screen, &[failing(true)]).contains("\n  WRONG plana did not list its keys"));
 }
 
 #[test]
