@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tracing::{error, warn};
 
 use super::lane::{Busy, lane};
-use super::line::{FAILING, Line};
+use super::line::Line;
 use super::parcel::{Item, Read, Turn, overtaken, parcels};
 use super::plain::channel_failing;
 use super::{Channels, Composed};
@@ -189,8 +189,9 @@ impl Courier {
         let mut lines = self.shared.lines();
         let Some(line) = lines.get_mut(name) else { return };
         let Some(since) = line.failing_since else { return };
-        if now < since.plus(FAILING) {
-            pause.sooner(since.plus(FAILING));
+        let from = line.told_from(since, now);
+        if line.told_day.is_none() && now < from {
+            pause.sooner(from);
             return;
         }
         let day = now.since(since).0 / Span::DAY.0;

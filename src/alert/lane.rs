@@ -97,6 +97,9 @@ async fn accepted(shared: &Shared, channel: &str, items: &[Item], now: Stamp) ->
         line.told(items, now);
         let since = line.failing_since.take();
         let told = line.told_day.take().is_some();
+        if told {
+            line.recovered = Some(now);
+        }
         if since.is_some() {
             line.sweep = true;
             commit.notes.push(line.note(channel));

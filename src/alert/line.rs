@@ -9,7 +9,10 @@ use cutover_ledger::DeliveryWrite;
 use super::parcel::{FEW, Item};
 
 /// A channel that accepts nothing for so long is told on the others.
-pub(super) const FAILING: Span = Span::minutes(15);
+const FAILING: Span = Span::minutes(15);
+/// After it was told that a channel accepts again, a further failure is told so much later at the earliest: one that comes and goes is
+/// told once an hour and not at each turn.
+const PAIR: Span = Span::HOUR;
 /// An alert waits so long for others with its cause, unless little time is left.
 const FIRST: Span = Span::seconds(5);
 /// Further alerts with a cause that was told once, twice, … are gathered for so long, so that they come as one message.
@@ -53,6 +56,8 @@ pub(super) struct Line {
     pub failing_since: Option<Stamp>,
     /// The day of failing that the other channels were told of.
     pub told_day: Option<i64>,
+    /// When the other channels were told that it accepts again.
+    pub recovered: Option<Stamp>,
     /// What it said last.
     pub detail: String,
     /// It accepts again: what was put off is due at once.
@@ -73,21 +78,27 @@ impl Line {
     /// The line that a note tells of.
     pub(super) fn remembered(note: &str, value: &str) -> Option<(String, Self)> {
         let channel = note.strip_prefix(NOTE)?;
-        let mut parts = value.split(' ');
-        let since = Stamp(parts.next()?.parse().ok()?);
-        let told_day = parts.next().and_then(|day| day.parse().ok());
+        let mut parts = value.split(' ').map(|part| part.parse().ok());
+        let mut part = || parts.next().flatten();
+        let (failing_since, told_day, recovered) = (part().map(Stamp), part(), part().map(Stamp));
+        failing_since.or(recovered)?;
         let detail = String::from("it failed before the last start");
-        Some((channel.to_owned(), Self { failing_since: Some(since), told_day, detail, ..Self::default() }))
+        Some((channel.to_owned(), Self { failing_since, told_day, recovered, detail, ..Self::default() }))
     }
 
-    /// The note that outlives a restart.
+    /// The note that outlives a restart: since when it fails, the day that was told, when it was told to accept again; `-` = never.
     pub(super) fn note(&self, channel: &str) -> (String, String) {
-        let value = match (self.failing_since, self.told_day) {
-            (None, _) => String::new(),
-            (Some(since), None) => since.0.to_string(),
-            (Some(since), Some(day)) => format!("{} {day}", since.0),
-        };
+        let word = |value: Option<i64>| value.map_or_else(|| String::from("-"), |value| value.to_string());
+        let parts = [self.failing_since.map(|at| at.0), self.told_day, self.recovered.map(|at| at.0)];
+        let known = parts.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        let value = parts.into_iter().take(known).map(word).collect::<Vec<_>>().join(" ");
         (format!("{NOTE}{channel}"), value)
+    }
+
+    /// When the other channels are first told of a failure that began then.
+    pub(super) fn told_from(&self, since: Stamp, now: Stamp) -> Stamp {
+        let from = since.plus(FAILING);
+        self.recovered.filter(|told| *told <= now).map_or(from, |told| from.max(told.plus(PAIR)))
     }
 
     /// A channel that a reload has built anew is tried at once: it may be mended.

@@ -169,7 +169,10 @@ pub fn channel_recovered(environment: &str, channel: &str, since: Stamp, at: Sta
         .part("What happened")
         .say(&format!("The alert channel {channel}, which accepted nothing since {}, accepts alerts again.", beside(since, at)))
         .part("What happens by itself")
-        .say("What waited for it is delivered now: one message for what many policies share, and one for all that is over by now.");
+        .say(
+            "What waited for it is delivered now: one message for what many policies share, and one for all that is over by now. Should \
+             it fail again within the hour, that is told when the hour is over and it still fails.",
+        );
     draft.finish(letter, &[], json!({ "channel": channel, "since": time(since) }))
 }
 

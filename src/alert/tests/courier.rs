@@ -220,6 +220,33 @@ async fn a_failing_channel_is_told_on_the_others_once_a_day() {
     assert_eq!(pager.subjects().len(), 3, "{:?}", pager.subjects());
 }
 
+/// A channel that comes and goes filled the others with "accepts no alerts" and "accepts alerts again" at each turn.
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_comes_and_goes_is_told_once_an_hour() {
+    let (outbox, clock, ops, pager) =
+        (Arc::new(Outbox::default()), Hand::at(START), Post::new(Mood::Down), Post::new(Mood::Accepts));
+    let posts = [("ops", &ops), ("pager", &pager)];
+    let mut now = START;
+    for turn in 0..8 {
+        // Each turn in another process: what is known of it is in the ledger.
+        let courier = courier(&outbox, &clock, &posts);
+        ops.mood(Mood::Down);
+        outbox.put(&overdue("prod", &format!("p{turn}"), now, now, now), &["ops"], now).await;
+        pass_until(&courier, &clock, now.plus(Span::minutes(20))).await;
+        ops.mood(Mood::Accepts);
+        now = now.plus(Span::minutes(45));
+        pass_until(&courier, &clock, now).await;
+    }
+    let subjects = pager.subjects();
+    let failing = subjects.iter().filter(|subject| subject.ends_with("ops accepts no alerts")).count();
+    assert_eq!((failing, subjects.len()), (4, 8), "eight failures, four of them told, each with its end: {subjects:?}");
+    // And one that stays away is told, an hour after it was told to be back at the latest.
+    ops.mood(Mood::Down);
+    outbox.put(&overdue("prod", "last", now, now, now), &["ops"], now).await;
+    pass_until(&courier(&outbox, &clock, &posts), &clock, now.plus(Span::minutes(75))).await;
+    assert_eq!(pager.subjects().len(), subjects.len() + 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_day_of_silence_with_300_policies_ends_in_a_few_messages() {
     let (outbox, clock, ops) = (Arc::new(Outbox::default()), Hand::at(START), Post::new(Mood::Down));
