@@ -27,7 +27,7 @@
 //! | M22 | block an emergency by a guard | cannot happen yet: this version takes no emergency orders, and says so |
 //! | M23 | lock itself out | `m23_*` |
 //! | M24 | act on a stale read after a write | `a_read_waits_for_what_was_written` in `plugins/store-vault`; `m08_a_target_that_was_set_back_is_written_again` for the read-back |
-//! | M25 | make it worse by going back | `m25_*`; `one_fault_or_crash_anywhere_never_takes_a_key_away` in `src/machine/tests` |
+//! | M25 | make it worse by going back | `m25_*`; `one_fault_anywhere_breaks_nothing_in_any_model` in `tests/sim` |
 //! | M26 | surprise by an edit: ignored, or acted on at once | `m26_*`; `an_edit_makes_nothing_due_at_once` in `src/schedule/tests` |
 //! | M27 | look whether it can work after the step that cannot be undone | `m27_*`, `m18_*` |
 //! | M28 | report a key dead that is still accepted | `m28_*` |

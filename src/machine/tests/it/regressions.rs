@@ -1,31 +1,16 @@
 //! What the simulator and its forerunner have found in the machine, each kept small.
 
-use cutover_machine::plan::{
-    Declares, HookPlan, LastUsed, Lifecycle, NullUse, Plan, ProviderFacts, TargetPlan, Verbs, VerifyKind, VerifyPlan,
-};
+use cutover_machine::plan::{LastUsed, NullUse, Plan, VerifyKind};
 use cutover_machine::state::{Layout, Leg};
 use cutover_machine::{Span, Stamp};
 
-fn plan(verify: VerifyKind) -> Plan {
+use super::fixture::{self, verify};
+
+fn plan(kind: VerifyKind) -> Plan {
+    let mut plan = Plan { verifies: vec![verify(kind)], ..fixture::plan() };
     let told = LastUsed { granularity: Span::MINUTE, lag: Span::minutes(10), null: NullUse::Never };
-    Plan {
-        provider: ProviderFacts {
-            lifecycle: Lifecycle::Overlap,
-            declares: Declares { last_used: Some(told), ..Declares::default() },
-            verbs: Verbs { probe: true, revoke: true, last_used: true, ..Verbs::default() },
-            generates: false,
-            mint_timeout: Span::seconds(30),
-        },
-        grace: Span::hours(24),
-        shortest_grace: Span::hours(24),
-        quiet: Span::minutes(40),
-        soak: Span::minutes(20),
-        thresholds: vec![50, 75, 90],
-        targets: vec![TargetPlan { has_during: false }],
-        hooks: vec![HookPlan { timeout: Span::MINUTE, repeatable: true }],
-        verifies: vec![VerifyPlan { kind: verify, every: Span::minutes(10), hold_for: Span::minutes(10) }],
-        support: None,
-    }
+    plan.provider.declares.last_used = Some(told);
+    plan
 }
 
 /// A target that was set back began a second leg, and a `confirm` that nobody had given counted for it.

@@ -3,41 +3,28 @@
 use cutover_machine::emergency::EmergencyOrder;
 use cutover_machine::event::{Event, Fact, Order};
 use cutover_machine::manual::Handed;
-use cutover_machine::plan::{
-    Declares, GraceOffer, HookPlan, Lifecycle, Plan, ProviderFacts, TargetPlan, Verbs, VerifyKind, VerifyPlan,
-};
-use cutover_machine::state::{Call, Doubt, Grace, Held, Key, Layout, Leg, MintIntent, Phase, Proof, Why};
+use cutover_machine::plan::{Declares, GraceOffer, Lifecycle, Plan, ProviderFacts, Verbs, VerifyKind};
+use cutover_machine::state::{Call, Held, Key, Layout, Phase, Proof, Why};
 use cutover_machine::{Due, Effect, Now, Question, Rotation, Span, Stamp, decide, due};
 
-const START: Stamp = Stamp(1_795_230_300_000);
-
-fn key(name: &str) -> Key {
-    Key { id: Some(name.to_owned()), fingerprint: format!("sha256:{name}"), expires_at: None }
-}
+use super::fixture::{self, HOOK, START, key, standing, verify};
 
 fn plan(lifecycle: Lifecycle, clock: bool) -> Plan {
-    let grace = Span::hours(24);
+    let base = fixture::plan();
     Plan {
         provider: ProviderFacts {
             lifecycle,
             declares: Declares {
-                grace: clock.then_some(GraceOffer::Fixed(grace)),
+                grace: clock.then_some(GraceOffer::Fixed(base.grace)),
                 negative_probe: true,
                 ..Declares::default()
             },
-            verbs: Verbs { probe: true, revoke: lifecycle == Lifecycle::Overlap, new_id: true, ..Verbs::default() },
-            generates: false,
-            mint_timeout: Span::seconds(30),
+            verbs: Verbs { revoke: lifecycle == Lifecycle::Overlap, ..base.provider.verbs },
+            ..base.provider
         },
-        grace,
-        shortest_grace: grace,
-        quiet: Span::hours(6),
-        soak: Span::hours(24),
-        thresholds: vec![50, 75, 90],
-        targets: vec![TargetPlan { has_during: false }],
-        hooks: vec![HookPlan { timeout: Span::MINUTE, repeatable: true }],
-        verifies: vec![VerifyPlan { kind: VerifyKind::Confirm, every: Span::MINUTE, hold_for: Span::MINUTE }],
-        support: None,
+        hooks: vec![HOOK],
+        verifies: vec![verify(VerifyKind::Confirm)],
+        ..base
     }
 }
 
@@ -51,40 +38,9 @@ fn plans() -> [(&'static str, Plan); 5] {
     ]
 }
 
-/// A rotation that stands here, as the machine itself leaves it.
+/// A rotation that stands here, held for this.
 fn at(phase: Phase, why: Option<Why>, plan: &Plan) -> Rotation {
-    let mut rotation = Rotation::open(7, START);
-    rotation.phase = phase;
-    rotation.held = why.map(|why| Held { why, since: START, told_at: START });
-    if phase >= Phase::Mint {
-        rotation.old = Some(key("old"));
-        rotation.old_is_ours = true;
-        rotation.mint.surveyed_at = START;
-    }
-    if phase >= Phase::Doubt {
-        rotation.mint.intents = 1;
-        rotation.mint.intent = Some(MintIntent { at: START, deadline: START, grace: plan.grace });
-        rotation.grace = Some(Grace { from: START, end: START.plus(plan.grace), told: Vec::new(), ended_told: false });
-    }
-    if phase == Phase::Doubt {
-        rotation.doubt = Doubt { since: START, ..Doubt::default() };
-    }
-    if phase >= Phase::Stage {
-        rotation.new = Some(key("new"));
-        rotation.mint.accepted = true;
-        let mut leg = Leg::new(Layout::Settled, 1, plan);
-        leg.touched = true;
-        if phase >= Phase::Observe {
-            leg.written = vec![true];
-            leg.hooks_done = 1;
-            leg.deployed_at = Some(START);
-        }
-        rotation.leg = Some(leg);
-    }
-    if phase >= Phase::Settle {
-        rotation.cutover_at = Some(START);
-    }
-    rotation
+    Rotation { held: why.map(|why| Held { why, since: START, told_at: START }), ..standing(phase, plan) }
 }
 
 fn places() -> Vec<(Phase, Option<Why>)> {

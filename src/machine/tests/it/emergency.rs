@@ -1,51 +1,16 @@
 //! What an order to cut changes, and what it leaves: each rule by itself.
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use cutover_machine::emergency::{Cut, EmergencyOrder};
 use cutover_machine::event::{Answer, Event, Fact, Order};
-use cutover_machine::plan::{Declares, Lifecycle, Plan, ProviderFacts, ReRotate, TargetPlan, Verbs, VerifyKind, VerifyPlan};
-use cutover_machine::state::{Grace, Held, Key, Phase, Why};
-use cutover_machine::{Due, Effect, Now, Rotation, Span, Stamp, Step, decide, due};
+use cutover_machine::plan::Plan;
+use cutover_machine::state::{Call, Grace, Held, Phase, Why};
+use cutover_machine::{Due, Effect, Now, Rotation, Span, Step, decide, due};
 
-const START: Stamp = Stamp(1_795_230_300_000);
-
-fn key(name: &str) -> Key {
-    Key { id: Some(name.to_owned()), fingerprint: format!("sha256:{name}"), expires_at: None }
-}
-
-fn plan() -> Plan {
-    Plan {
-        provider: ProviderFacts {
-            lifecycle: Lifecycle::Overlap,
-            declares: Declares { re_rotate: ReRotate::DropsOlder, ..Declares::default() },
-            verbs: Verbs { probe: true, revoke: true, new_id: true, ..Verbs::default() },
-            generates: false,
-            mint_timeout: Span::seconds(30),
-        },
-        grace: Span::hours(24),
-        shortest_grace: Span::hours(24),
-        quiet: Span::hours(6),
-        soak: Span::hours(24),
-        thresholds: vec![50, 75, 90],
-        targets: vec![TargetPlan { has_during: false }],
-        hooks: Vec::new(),
-        verifies: vec![VerifyPlan { kind: VerifyKind::Consumer, every: Span::MINUTE, hold_for: Span::MINUTE }],
-        support: None,
-    }
-}
-
-fn at(seconds: i64) -> Now {
-    Now::open(START.plus(Span::seconds(seconds)))
-}
+use super::fixture::{START, at, held, key, plan, standing, why};
 
 /// A rotation whose old key is known and whose mint is due.
 fn minting() -> Rotation {
-    let mut rotation = Rotation::open(7, START);
-    rotation.phase = Phase::Mint;
-    rotation.old = Some(key("old"));
-    rotation.old_is_ours = true;
-    rotation.mint.surveyed_at = START;
-    rotation
+    standing(Phase::Mint, &plan())
 }
 
 fn ordered(rotation: &Rotation, order: EmergencyOrder, known: &[&str], plan: &Plan, now: Now) -> Step {
@@ -103,11 +68,11 @@ fn only_cutting_first_mints_in_doubt_and_once() {
     let again = decide(Event::Intended { effect: Effect::Mint, deadline }, &cut, &plan, at(61)).expect("intended").next;
     let again = decide(Event::Replied(Answer::Unknown(String::from("timeout"))), &again, &plan, at(90)).expect("lost").next;
     let again = woken(again, &plan, at(120));
-    assert_eq!(again.held.as_ref().map(|held| held.why.clone()), Some(Why::Doubt), "a third key would be made");
+    assert_eq!(why(&again), Some(Why::Doubt), "a third key would be made");
 
     let deploy = lost(&ordered(&minting(), EmergencyOrder::DeployFirst, &["old"], &plan, at(1)).next, &plan);
     let deploy = woken(deploy, &plan, at(60));
-    assert_eq!(deploy.held.as_ref().map(|held| held.why.clone()), Some(Why::Doubt));
+    assert_eq!(why(&deploy), Some(Why::Doubt));
 }
 
 /// Whatever is due without a call has happened, and the old keys are cut off where that is due.
@@ -164,12 +129,8 @@ fn each_threshold_is_told_once() {
 #[test]
 fn another_credential_moves_what_waits_for_it_only() {
     let plan = plan();
-    let mut waits = minting();
-    waits.held = Some(Held { why: Why::Credential(String::from("refused")), since: START, told_at: START });
-    waits.call = cutover_machine::state::Call::FRESH;
-    if let cutover_machine::state::Call::Ready { not_before, .. } = &mut waits.call {
-        *not_before = at(3_600).at;
-    }
+    let mut waits = held(Phase::Mint, Why::Credential(String::from("refused")), &plan);
+    waits.call = Call::Ready { tries: 1, not_before: at(3_600).at, after_unknown: false };
     let step = decide(Event::Renewed, &waits, &plan, at(60)).expect("it waits for a credential");
     assert_ne!(step.next, waits);
     assert!(!matches!(due(&step.next, &plan, at(60)), Due::Sleep(until) if until > at(60).at), "it is tried now");

@@ -1,0 +1,9 @@
+//! The rules of one rotation, each by itself: what the simulator (`tests/sim`) plays at random is asked here at its exact bounds.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod emergency;
+mod fixture;
+mod offers;
+mod orders;
+mod regressions;
+mod words;
