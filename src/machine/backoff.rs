@@ -36,25 +36,53 @@ const fn mix(seed: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::next_try;
+    use alloc::vec::Vec;
+
+    use super::{WAITS, mix, next_try};
     use crate::time::{Span, Stamp};
 
+    const NOW: Stamp = Stamp(1_000_000);
+
+    fn wait(seed: u64, tries: u32) -> Span {
+        next_try(seed, tries, NOW, None).since(NOW)
+    }
+
+    /// Over many rotations the waits fill the last quarter of the table's, which grows to an hour and stays there.
     #[test]
     fn waits_grow_to_an_hour_and_spread() {
-        let now = Stamp(1_000_000);
-        for seed in 0..200 {
-            let first = next_try(seed, 1, now, None).since(now);
-            assert!(first > Span(3_700) && first <= Span::seconds(5), "{first}");
-            let late = next_try(seed, 40, now, None).since(now);
-            assert!(late > Span::minutes(44) && late <= Span::HOUR, "{late}");
+        let table = [5, 15, 45, 120, 300, 900, 1_800, 3_600].map(Span::seconds);
+        assert_eq!(WAITS, table);
+        for (tries, whole) in (0..).zip([table[0]].into_iter().chain(table).chain([table[7], table[7]])) {
+            let waits: Vec<Span> = (0..4_000).map(|seed| wait(seed, tries)).collect();
+            assert_eq!(waits.iter().max(), Some(&whole), "after {tries} tries");
+            assert_eq!(waits.iter().min(), Some(&Span(whole.0 - whole.0 / 4 * 255 / 256)), "after {tries} tries");
         }
-        assert_ne!(next_try(1, 8, now, None), next_try(2, 8, now, None));
+        assert_eq!(wait(7, 1_000), wait(7, 1_000));
+    }
+
+    /// Each try of each rotation draws its own part of the quarter, whatever the seed is.
+    #[test]
+    fn each_try_draws_anew() {
+        for seed in [0, 7, u64::MAX] {
+            let late: Vec<Span> = (8..40).map(|tries| wait(seed, tries)).collect();
+            let first = late.first();
+            assert!(late.iter().any(|wait| Some(wait) != first), "seed {seed}: always {first:?}");
+        }
+    }
+
+    /// The first numbers of splitmix64, as published.
+    #[test]
+    fn seeds_are_mixed_by_splitmix64() {
+        let mixed = [0, 0x9e37_79b9_7f4a_7c15, 1, u64::MAX].map(mix);
+        let published = [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4, 0x910a_2dec_8902_5cc1, 0xe4d9_7177_1b65_2c20];
+        assert_eq!(mixed, published);
     }
 
     #[test]
     fn what_the_other_side_asks_is_honoured_up_to_an_hour() {
-        let now = Stamp(0);
-        assert_eq!(next_try(1, 1, now, Some(Span::minutes(7))), now.plus(Span::minutes(7)));
-        assert_eq!(next_try(1, 1, now, Some(Span::hours(30))), now.plus(Span::HOUR));
+        let asked = |span| next_try(1, 1, NOW, Some(span)).since(NOW);
+        assert_eq!(asked(Span::minutes(7)), Span::minutes(7));
+        assert_eq!(asked(Span::hours(30)), Span::HOUR);
+        assert_eq!(asked(Span::SECOND), wait(1, 1), "the table's own wait is longer");
     }
 }

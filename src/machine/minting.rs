@@ -171,15 +171,8 @@ impl Work<'_> {
                 let deadline = self.next.mint.intent.as_ref().map_or(self.now.at, |intent| intent.deadline);
                 self.doubt(detail, deadline);
             }
-            Answer::Refused(refused) => {
-                let detail = refused.detail.clone();
-                self.account_refused(self.tries(), &refused, Why::Look(detail));
-            }
-            Answer::Unknown(detail) => {
-                if self.again(self.tries(), None, true) >= TRIES {
-                    self.hold(Why::Look(detail));
-                }
-            }
+            Answer::Refused(refused) => self.look_refused(self.tries(), &refused),
+            Answer::Unknown(detail) => self.look_unknown(self.tries(), detail),
         }
         Ok(())
     }
@@ -261,7 +254,7 @@ impl Work<'_> {
             Call::Ready { .. } if self.next.phase == Phase::Doubt => false,
             _ => return Err(self.illegal("no look is under way")),
         };
-        let before = self.tries();
+        let before = if by_value { self.next.failures } else { self.tries() };
         if by_value {
             self.landed()?;
             self.next.mint.probed_at = Some(self.now.at);
@@ -287,13 +280,12 @@ impl Work<'_> {
                 self.settle_doubt();
             }
             Answer::Refused(refused) => {
-                let detail = refused.detail.clone();
-                self.account_refused(before, &refused, Why::Look(detail));
+                self.next.failures += u32::from(by_value);
+                self.look_refused(before, &refused);
             }
             Answer::Unknown(detail) => {
-                if self.again(before, None, true) >= TRIES {
-                    self.hold(Why::Look(detail));
-                }
+                self.next.failures += u32::from(by_value);
+                self.look_unknown(before, detail);
             }
         }
         Ok(())
@@ -318,15 +310,8 @@ impl Work<'_> {
                 }
                 self.settle_doubt();
             }
-            Answer::Refused(refused) => {
-                let detail = refused.detail.clone();
-                self.account_refused(self.tries(), &refused, Why::Look(detail));
-            }
-            Answer::Unknown(detail) => {
-                if self.again(self.tries(), None, true) >= TRIES {
-                    self.hold(Why::Look(detail));
-                }
-            }
+            Answer::Refused(refused) => self.look_refused(self.tries(), &refused),
+            Answer::Unknown(detail) => self.look_unknown(self.tries(), detail),
         }
         Ok(())
     }
@@ -348,9 +333,9 @@ impl Work<'_> {
                 self.settle_doubt();
             }
             Answer::Refused(refused) => {
-                let (before, detail) = (self.next.failures, refused.detail.clone());
+                let before = self.next.failures;
                 self.next.failures += 1;
-                self.account_refused(before, &refused, Why::Look(detail));
+                self.look_refused(before, &refused);
             }
             Answer::Unknown(detail) => self.look_failed(None, detail),
         }
@@ -403,6 +388,17 @@ impl Work<'_> {
                 self.look_failed(refused.retry_after, detail);
             }
             Answer::Unknown(detail) => self.look_failed(None, detail),
+        }
+    }
+
+    /// A look is repeated, and a person is told after [`TRIES`]. What needs an intent each time is counted over its intents.
+    fn look_refused(&mut self, before: u32, refused: &Refused) {
+        self.account_refused(before, refused, Why::Look(refused.detail.clone()));
+    }
+
+    fn look_unknown(&mut self, before: u32, detail: String) {
+        if self.again(before, None, true) >= TRIES {
+            self.hold(Why::Look(detail));
         }
     }
 

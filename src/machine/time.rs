@@ -191,29 +191,110 @@ pub fn typed(span: Span) -> String {
 mod tests {
     use alloc::string::ToString;
 
-    use super::{NotASpan, Span, typed};
+    use super::{NotASpan, Span, Stamp, typed};
 
     #[test]
     fn spans_read_as_written() {
-        assert_eq!(Span::parse("24h"), Ok(Span::hours(24)));
-        assert_eq!(Span::parse("1h30m"), Ok(Span::minutes(90)));
-        assert_eq!(Span::parse("2w"), Ok(Span(14 * 86_400_000)));
-        assert_eq!(Span::parse("0s"), Ok(Span::ZERO));
-        assert_eq!(Span::parse("6mo"), Err(NotASpan::Calendar));
-        assert_eq!(Span::parse("1y"), Err(NotASpan::Calendar));
-        assert_eq!(Span::parse("5"), Err(NotASpan::Shape));
-        assert_eq!(Span::parse("-5s"), Err(NotASpan::Shape));
-        assert_eq!(Span::parse("5 s"), Err(NotASpan::Shape));
-        assert_eq!(Span::parse("5M"), Err(NotASpan::Unit));
-        assert_eq!(Span::parse("99999999999999999w"), Err(NotASpan::TooLong));
+        let read = [
+            ("0s", Span::ZERO),
+            ("30s", Span::seconds(30)),
+            ("15m", Span::minutes(15)),
+            ("24h", Span::hours(24)),
+            ("1h30m", Span::minutes(90)),
+            (" 90d ", Span::DAY.times(90)),
+            ("2w", Span(14 * 86_400_000)),
+            ("106751991167d", Span(9_223_372_036_828_800_000)),
+        ];
+        for (text, span) in read {
+            assert_eq!(Span::parse(text), Ok(span), "{text}");
+        }
     }
 
     #[test]
+    fn what_is_no_span_says_why() {
+        let wrong = [
+            ("", NotASpan::Shape),
+            ("  ", NotASpan::Shape),
+            ("5", NotASpan::Shape),
+            ("h", NotASpan::Shape),
+            ("-5s", NotASpan::Shape),
+            ("5 s", NotASpan::Shape),
+            ("5h3", NotASpan::Shape),
+            ("5M", NotASpan::Unit),
+            ("5ms", NotASpan::Unit),
+            ("6mo", NotASpan::Calendar),
+            ("1y", NotASpan::Calendar),
+            ("99999999999999999w", NotASpan::TooLong),
+            ("99999999999999999999s", NotASpan::TooLong),
+            ("106751991167d24h", NotASpan::TooLong),
+        ];
+        for (text, why) in wrong {
+            assert_eq!(Span::parse(text), Err(why), "{text:?}");
+        }
+        for (why, words) in [
+            (NotASpan::Shape, "not a span such as"),
+            (NotASpan::Unit, "unknown unit"),
+            (NotASpan::Calendar, "no fixed length"),
+            (NotASpan::TooLong, "longer than can be counted"),
+        ] {
+            assert!(why.to_string().contains(words), "{why}");
+        }
+    }
+
+    /// At most two units; days only where hours would be two days or more.
+    #[test]
     fn spans_print_for_people() {
-        assert_eq!(Span::hours(24).to_string(), "24h");
-        assert_eq!(Span::hours(74).to_string(), "3d 2h");
-        assert_eq!(Span::seconds(61).to_string(), "1m 1s");
-        assert_eq!(typed(Span::minutes(90)), "90m");
-        assert_eq!(typed(Span(1)), "1s");
+        let printed = [
+            (Span(-1), "0s"),
+            (Span::ZERO, "0s"),
+            (Span(999), "999ms"),
+            (Span::SECOND, "1s"),
+            (Span(59_999), "59s"),
+            (Span::seconds(61), "1m 1s"),
+            (Span::seconds(3_599), "59m 59s"),
+            (Span::minutes(45), "45m"),
+            (Span::minutes(125), "2h 5m"),
+            (Span::seconds(3_605), "1h"),
+            (Span::hours(24), "24h"),
+            (Span(Span::hours(48).0 - 1), "47h 59m"),
+            (Span::hours(48), "2d"),
+            (Span::hours(74), "3d 2h"),
+            (Span::minutes(74 * 60 + 5), "3d 2h"),
+            (Span::minutes(72 * 60 + 5), "3d"),
+        ];
+        for (span, text) in printed {
+            assert_eq!(span.to_string(), text, "{span:?}");
+        }
+    }
+
+    /// What a message tells to type is read as at least the same span.
+    #[test]
+    fn spans_are_typed_as_the_configuration_takes_them() {
+        let texts = [
+            (Span::ZERO, "0s"),
+            (Span(-1), "0s"),
+            (Span(1), "1s"),
+            (Span(1_001), "2s"),
+            (Span::seconds(90), "90s"),
+            (Span::minutes(90), "90m"),
+            (Span::hours(36), "36h"),
+            (Span::DAY.times(2), "2d"),
+        ];
+        for (span, text) in texts {
+            assert_eq!(typed(span), text);
+        }
+    }
+
+    #[test]
+    fn points_and_spans_are_reckoned_without_overflow() {
+        let (early, late) = (Stamp(1_000), Stamp(4_500));
+        assert_eq!((late.since(early), early.since(late), late.since(late)), (Span(3_500), Span::ZERO, Span::ZERO));
+        assert_eq!((early.plus(Span(5)), late.minus(Span(5))), (Stamp(1_005), Stamp(4_495)));
+        assert_eq!((Stamp::NEVER.plus(Span::DAY), Stamp(i64::MIN).minus(Span::DAY)), (Stamp::NEVER, Stamp(i64::MIN)));
+        assert_eq!(
+            (Span(5).plus(Span(6)), Span(5).times(3), Span::hours(24).percent(75)),
+            (Span(11), Span(15), Span::hours(18))
+        );
+        assert_eq!((Span(2_999).as_seconds(), Span(-1).as_seconds()), (2, 0));
     }
 }

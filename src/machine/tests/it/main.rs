@@ -1,8 +1,11 @@
 //! The rules of one rotation, each by itself: what the simulator (`tests/sim`) plays at random is asked here at its exact bounds.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod clock;
+mod doubt;
 mod emergency;
 mod fixture;
+mod minting;
 mod offers;
 mod orders;
 mod regressions;

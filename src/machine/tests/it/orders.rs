@@ -5,7 +5,7 @@ use cutover_machine::event::{Event, Fact, Order};
 use cutover_machine::manual::Handed;
 use cutover_machine::plan::{Declares, GraceOffer, Lifecycle, Plan, ProviderFacts, Verbs, VerifyKind};
 use cutover_machine::state::{Call, Held, Key, Layout, Phase, Proof, Why};
-use cutover_machine::{Due, Effect, Now, Question, Rotation, Span, Stamp, decide, due};
+use cutover_machine::{Due, Effect, Now, Question, Rotation, Span, decide, due};
 
 use super::fixture::{self, HOOK, START, key, standing, verify};
 

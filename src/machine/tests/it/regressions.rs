@@ -1,10 +1,11 @@
 //! What the simulator and its forerunner have found in the machine, each kept small.
 
+use cutover_machine::event::{Answer, Event};
 use cutover_machine::plan::{LastUsed, NullUse, Plan, VerifyKind};
-use cutover_machine::state::{Layout, Leg};
-use cutover_machine::{Span, Stamp};
+use cutover_machine::state::{Layout, Leg, Phase, Why};
+use cutover_machine::{Effect, Span, Stamp};
 
-use super::fixture::{self, verify};
+use super::fixture::{self, START, Walk, standing, verify, waits};
 
 fn plan(kind: VerifyKind) -> Plan {
     let mut plan = Plan { verifies: vec![verify(kind)], ..fixture::plan() };
@@ -36,4 +37,19 @@ fn quiet_allows_for_granularity_and_lag() {
     assert!(!leg.quiet(&plan));
     leg.quiet_seen_to = Some(quiet.plus(told.granularity));
     assert!(leg.quiet(&plan));
+}
+
+/// Each try of a look for a chosen value was counted as the first: it was repeated every five seconds for ever, and nobody was told.
+#[test]
+fn a_look_for_a_chosen_value_that_keeps_failing_is_told() {
+    let mut plan = fixture::plan();
+    plan.provider.generates = true;
+    let mut walk = Walk::from(standing(Phase::Doubt, &plan), &plan);
+    let mut now = Span::HOUR;
+    for _ in 0..5 {
+        walk.at(now).calls(Effect::LookByValue).say(Event::Found(Answer::Unknown(String::from("lost"))));
+        now = waits(&walk.rotation).1.since(START);
+    }
+    assert_eq!(walk.why(), Some(Why::Look(String::from("lost"))));
+    assert!(now.0 - walk.now.at.since(START).0 > Span::MINUTE.0, "and seldom by now");
 }

@@ -81,5 +81,8 @@ fn phases_layouts_and_orders_are_named() {
         assert_eq!(phase.label(), label);
     }
     assert_eq!([Layout::During, Layout::Settled].map(Layout::label), ["during", "settled"]);
-    assert_eq!([EmergencyOrder::CutFirst, EmergencyOrder::DeployFirst].map(EmergencyOrder::label), ["cut-first", "deploy-first"]);
+    assert_eq!(
+        [EmergencyOrder::CutFirst, EmergencyOrder::DeployFirst].map(EmergencyOrder::label),
+        ["cut-first", "deploy-first"]
+    );
 }
