@@ -195,7 +195,8 @@ fn a_restart_asks_everything_again() {
 /// After the cutover, and where there is no grace to tell of, evidence that stays away is told a day after `quiet`, and then daily.
 #[test]
 fn evidence_that_stays_away_is_told() {
-    let plan = plan();
+    let mut plan = plan();
+    plan.provider.declares.negative_probe = true;
     let first = plan.quiet.plus(Span::DAY);
     let told = Fact::Waiting { question: Question::NoEvidence };
     let mut places: Vec<(&str, Phase, fn(&mut Rotation), bool)> = Vec::new();
