@@ -210,8 +210,7 @@ fn a_new_key_may_be_born_late() {
         let mut rotation = standing(Phase::Mint, &plan);
         rotation.new = Some(super::fixture::key("new"));
         rotation.mint.intents = 1;
-        rotation.mint.intent =
-            Some(cutover_machine::state::MintIntent { at: START, deadline: at(60).at, grace: plan.grace });
+        rotation.mint.intent = Some(cutover_machine::state::MintIntent { at: START, deadline: at(60).at, grace: plan.grace });
         rotation.retire.dead = dead.then_some(cutover_machine::state::Proof::AtMint);
         let mut walk = Walk { now: Now::open(now), ..Walk::from(rotation, &plan) };
         walk.calls(Effect::ProbeNew);

@@ -7,6 +7,7 @@ mod doubt;
 mod emergency;
 mod fixture;
 mod minting;
+mod observing;
 mod offers;
 mod orders;
 mod regressions;
