@@ -4,6 +4,7 @@
 mod clock;
 mod deploying;
 mod doubt;
+mod drift;
 mod emergency;
 mod fixture;
 mod minting;
