@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::decide::Work;
 use crate::event::{Effect, Fact};
 use crate::mutants::{Mutant, on};
-use crate::plan::{Authority, ListBy, Plan, ReRotate};
+use crate::plan::{Authority, Plan, ReRotate};
 use crate::state::{Call, Doubt, End, Phase, Rotation, Why};
 use crate::time::Stamp;
 
@@ -54,18 +54,18 @@ pub(crate) fn look(rotation: &Rotation, plan: &Plan, now: Stamp) -> Look {
     if let Some(orphan) = doubt.orphans.first() {
         return if can_discard(plan) { Look::Call(Effect::Discard(orphan.clone())) } else { Look::Hold(candidates(rotation)) };
     }
-    if plan.provider.lists() && !doubt.listed && !doubt.absent && !on(Mutant::MintedUnlooked) {
+    if plan.provider.lists() && !doubt.proven() && !on(Mutant::MintedUnlooked) {
         let shown = intent.deadline.plus(declares.list_lag);
         return if now < shown && !on(Mutant::ListLagIgnored) { Look::At(shown) } else { Look::Call(Effect::LookByList) };
     }
     if !doubt.candidates.is_empty() {
         return Look::Hold(candidates(rotation));
     }
-    if declares.reread && !doubt.reread && !doubt.absent && !doubt.listed {
+    if declares.reread && !doubt.reread && !doubt.proven() {
         let shown = intent.deadline.plus(declares.settle);
         return if now < shown { Look::At(shown) } else { Look::Call(Effect::Reread) };
     }
-    let proven = on(Mutant::MintedUnlooked) || doubt.absent || (doubt.listed && declares.list != ListBy::None);
+    let proven = on(Mutant::MintedUnlooked) || doubt.proven();
     let harmless = declares.re_rotate == ReRotate::KeepsAll;
     if (proven && rotation.mint.intents < PROVEN_INTENTS) || (harmless && rotation.mint.intents < HARMLESS_INTENTS) {
         return Look::MintAgain;
@@ -97,7 +97,7 @@ impl Work<'_> {
         match look(&self.next, self.plan, self.now.at) {
             Look::MintAgain if self.next.doubt.abandon => self.close(End::Abandoned),
             Look::MintAgain => {
-                let proven = self.next.doubt.absent || self.next.doubt.listed;
+                let proven = self.next.doubt.proven();
                 self.tell(Fact::DoubtSettled {
                     how: String::from(if proven { "no key was made" } else { "the lost key does no harm" }),
                 });

@@ -163,6 +163,14 @@ pub struct Doubt {
     pub stepped: bool,
 }
 
+impl Doubt {
+    /// A look has shown that the lost mint left no key behind.
+    #[must_use]
+    pub const fn proven(&self) -> bool {
+        self.absent || self.listed
+    }
+}
+
 /// How far the old key's end has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetireState {

@@ -160,12 +160,8 @@ impl fmt::Display for Span {
             return if ms == 0 { f.write_str("0s") } else { write!(f, "{ms}ms") };
         }
         let s = ms / 1_000;
-        let (d, h, m, s) = if s >= 172_800 {
-            (s / 86_400, s % 86_400 / 3_600, s % 3_600 / 60, s % 60)
-        } else {
-            (0, s / 3_600, s % 3_600 / 60, s % 60)
-        };
-        let parts = [(d, "d"), (h, "h"), (m, "m"), (s, "s")];
+        let d = if s >= 172_800 { s / 86_400 } else { 0 };
+        let parts = [(d, "d"), ((s - d * 86_400) / 3_600, "h"), (s % 3_600 / 60, "m"), (s % 60, "s")];
         let Some(first) = parts.iter().position(|(n, _)| *n > 0) else { return f.write_str("0s") };
         write!(f, "{}{}", parts[first].0, parts[first].1)?;
         match parts.get(first + 1) {

@@ -1,7 +1,7 @@
 //! What stands in the targets is not what was left there: looked at before every hook, mint and end, and at every poll.
 
-use cutover_machine::event::{Event, Fact, Holding, Order, Sight, Watched};
 use cutover_machine::emergency::{Emergency, EmergencyOrder};
+use cutover_machine::event::{Event, Fact, Holding, Order, Sight, Watched};
 use cutover_machine::plan::{Plan, TargetPlan};
 use cutover_machine::state::{Call, Layout, Leg, Phase, Why};
 use cutover_machine::{Due, Effect, Rotation, Span, Stamp};

@@ -12,4 +12,5 @@ mod observing;
 mod offers;
 mod orders;
 mod regressions;
+mod retiring;
 mod words;
