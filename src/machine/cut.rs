@@ -52,7 +52,7 @@ impl Work<'_> {
         // While it is abandoned what goes on is the key from before: that one is cut off too.
         let given_up = self.next.swapped && !on(Mutant::AbandonedForKept);
         match order {
-            EmergencyOrder::CutFirst if (staged && !on(Mutant::StagedKept)) || given_up => self.supersede(),
+            EmergencyOrder::CutFirst if (staged && !on(Mutant::StagedKept)) || given_up => self.supersede(known),
             EmergencyOrder::CutFirst if self.next.phase == Phase::Doubt => self.settle_doubt(),
             EmergencyOrder::CutFirst if self.next.leg.is_some() => self.stage(),
             _ => {}
@@ -65,13 +65,14 @@ impl Work<'_> {
         self.tell(Fact::Ordered { order: alloc::format!("rotate --emergency={}", order.label()) });
     }
 
-    /// The key that was staged may be known to whoever has the old one: both are to be cut off, and another is made.
-    fn supersede(&mut self) {
+    /// The key that was staged may be known to whoever has the old one: both are to be cut off, and another is made. `known`: the keys of
+    /// the policy as the order came with them; the staged one is not in the cut set yet.
+    fn supersede(&mut self, known: &[Cut]) {
         let Some(staged) = self.next.new.take() else { return };
         let roles = core::mem::take(&mut self.next.swapped);
         // Where `abandon` had swapped the roles it is the key from before, which need not be ours to end.
-        let known = self.next.emergency.iter().flat_map(|emergency| &emergency.cut).find(|cut| cut.is(&staged));
-        self.next.old_is_ours = on(Mutant::StagedTakenForOurs) || !roles || known.is_some_and(|cut| cut.ours);
+        let known_as_ours = known.iter().any(|cut| cut.is(&staged) && cut.ours);
+        self.next.old_is_ours = on(Mutant::StagedTakenForOurs) || !roles || known_as_ours;
         self.next.old = Some(staged);
         self.next.old_is_sealed = true;
         self.next.leg = None;

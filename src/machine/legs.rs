@@ -313,9 +313,8 @@ impl Work<'_> {
             return;
         };
         let hooks = u32::try_from(self.plan.hooks.len()).unwrap_or(u32::MAX);
-        let all = leg.written.iter().all(|w| *w);
         if leg.deployed_at.is_none() {
-            if !all {
+            if !leg.all_written() {
                 if leg.hooks_done >= hooks {
                     // The early deploy is through; when the missing target is written, everything is deployed again.
                     let early = leg.hooks_done > 0 || hooks == 0;

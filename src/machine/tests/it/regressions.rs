@@ -1,11 +1,12 @@
 //! What the simulator and its forerunner have found in the machine, each kept small.
 
-use cutover_machine::event::{Answer, Event};
+use cutover_machine::emergency::{Cut, EmergencyOrder};
+use cutover_machine::event::{Answer, Event, Order};
 use cutover_machine::plan::{LastUsed, NullUse, Plan, VerifyKind};
 use cutover_machine::state::{Layout, Leg, Phase, Why};
 use cutover_machine::{Effect, Span, Stamp};
 
-use super::fixture::{self, START, Walk, standing, verify, waits};
+use super::fixture::{self, START, Walk, key, standing, verify, waits};
 
 fn plan(kind: VerifyKind) -> Plan {
     let mut plan = Plan { verifies: vec![verify(kind)], ..fixture::plan() };
@@ -52,4 +53,16 @@ fn a_look_for_a_chosen_value_that_keeps_failing_is_told() {
     }
     assert_eq!(walk.why(), Some(Why::Look(String::from("lost"))));
     assert!(now.0 - walk.now.at.since(START).0 > Span::MINUTE.0, "and seldom by now");
+}
+
+/// An emergency that came while a rotation was abandoned took the key from before for somebody else's, and left it alive.
+#[test]
+fn a_key_of_ours_from_before_an_abandon_is_cut_off() {
+    let plan = fixture::plan();
+    let mut abandoned = standing(Phase::Stage, &plan);
+    abandoned.swapped = true;
+    let mut walk = Walk::from(abandoned, &plan);
+    walk.say(Event::Ordered(Order::Emergency(EmergencyOrder::CutFirst, vec![Cut::new(key("new"), true)])));
+    let cut = &walk.rotation.emergency.as_ref().expect("an emergency").cut;
+    assert!(cut.iter().any(|cut| cut.is(&key("new")) && cut.can_be_ended(&plan)), "{cut:?}");
 }
