@@ -53,7 +53,6 @@ impl Work<'_> {
         let given_up = self.next.swapped && !on(Mutant::AbandonedForKept);
         match order {
             EmergencyOrder::CutFirst if (staged && !on(Mutant::StagedKept)) || given_up => self.supersede(known),
-            EmergencyOrder::CutFirst if self.next.phase == Phase::Doubt => self.settle_doubt(),
             EmergencyOrder::CutFirst if self.next.leg.is_some() => self.stage(),
             _ => {}
         }

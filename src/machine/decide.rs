@@ -260,7 +260,9 @@ impl<'a> Work<'a> {
                 None
             }
         };
-        self.next.legs += u32::from(on(Mutant::RestartCounts));
+        if on(Mutant::RestartCounts) {
+            self.next.legs = self.next.legs.saturating_add(1);
+        }
         if let Some(leg) = &mut self.next.leg {
             // What was seen before the stop is asked again before anything is done on it.
             for (verify, plan) in leg.verifies.iter_mut().zip(&self.plan.verifies) {

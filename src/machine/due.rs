@@ -273,7 +273,7 @@ fn leg_next(rotation: &Rotation, leg: &Leg, plan: &Plan, now: Now) -> Next {
         return watch(rotation, leg, plan, now.at);
     }
     let missing: Vec<usize> = (0..leg.written.len()).filter(|i| !leg.written[*i]).collect();
-    let eager = on(Mutant::HooksBeforeWrites) && missing.len() < leg.written.len();
+    let eager = on(Mutant::HooksBeforeWrites) && leg.written.contains(&true);
     if missing.is_empty() || eager || deploy_early(rotation, leg, now.at) {
         return match u32::try_from(plan.hooks.len()) {
             Ok(hooks) if leg.hooks_done < hooks => {
@@ -294,7 +294,7 @@ fn leg_next(rotation: &Rotation, leg: &Leg, plan: &Plan, now: Now) -> Next {
 /// At three quarters of the grace what is staged is deployed, so that only what is missing goes down.
 pub(crate) fn deploy_early(rotation: &Rotation, leg: &Leg, now: Stamp) -> bool {
     !leg.early
-        && leg.written.iter().any(|w| *w)
+        && leg.written.contains(&true)
         && grace_counts(rotation)
         && rotation.grace.as_ref().is_some_and(|grace| now >= grace.at(75))
 }

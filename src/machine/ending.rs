@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use crate::due::{Next, Now, Question, watch};
 use crate::event::Effect;
 use crate::manual;
-use crate::mutants::{Mutant, on};
+use crate::mutants::{Mutant, on, timer_ends};
 use crate::plan::{Plan, VerifyKind};
 use crate::state::{Leg, Phase, Rotation};
 use crate::time::{Span, Stamp};
@@ -69,7 +69,7 @@ pub(crate) fn retire(rotation: &Rotation, plan: &Plan, now: Now) -> Next {
 
 /// Evidence, and quiet where it can be seen; otherwise a way back (deactivate and soak) or a person's word.
 fn ready_to_end(rotation: &Rotation, leg: &Leg, plan: &Plan) -> bool {
-    if on(Mutant::RevokedByTimer) && rotation.grace.as_ref().is_none_or(|grace| !grace.told.is_empty() || grace.ended_told) {
+    if timer_ends(rotation) {
         return true;
     }
     leg.evidence(plan)

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::emergency::{Cut, EmergencyOrder};
 pub use crate::fact::Fact;
 use crate::manual::Handed;
-use crate::mutants::{Mutant, on};
+use crate::mutants::{Mutant, on, unintended};
 use crate::state::{Key, Layout, Phase, Rotation};
 use crate::time::{Span, Stamp};
 
@@ -106,7 +106,7 @@ impl Effect {
     /// The intent must be durable before the first byte is sent.
     #[must_use]
     pub fn needs_intent(&self) -> bool {
-        if (on(Mutant::MintUnintended) && *self == Self::Mint) || (on(Mutant::RevokeUnintended) && *self == Self::Revoke) {
+        if unintended(self) {
             return false;
         }
         !matches!(

@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::mutants::{Mutant, on};
+use crate::mutants::{Mutant, forged_evidence, on};
 use crate::plan::{Plan, VerifyKind};
-use crate::time::Stamp;
+use crate::time::{Span, Stamp};
 
 /// Which layout a leg brings to the targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -114,10 +114,7 @@ impl Leg {
     /// Every verify holds. A `confirm` in a settled leg that follows another is answered by `confirm --retire` instead.
     #[must_use]
     pub fn evidence(&self, plan: &Plan) -> bool {
-        if (on(Mutant::SettledUnproven) && self.follows && self.deployed_at.is_some())
-            || (on(Mutant::QuietForEvidence) && self.quiet(plan))
-            || (on(Mutant::ConfirmReplacesEvidence) && self.confirmed)
-        {
+        if forged_evidence(self, plan) {
             return true;
         }
         self.deployed_at.is_some()
@@ -133,9 +130,8 @@ impl Leg {
     pub fn quiet(&self, plan: &Plan) -> bool {
         let Some(last_used) = plan.provider.declares.last_used else { return false };
         let Some(seen_to) = self.quiet_seen_to else { return false };
-        self.deployed_at.is_some()
-            && (seen_to >= self.quiet_from.plus(plan.quiet).plus(last_used.lag).plus(last_used.granularity)
-                || (on(Mutant::LagIgnored) && seen_to >= self.quiet_from.plus(plan.quiet)))
+        let told_late = if on(Mutant::LagIgnored) { Span::ZERO } else { last_used.lag.plus(last_used.granularity) };
+        self.deployed_at.is_some() && seen_to >= self.quiet_from.plus(plan.quiet).plus(told_late)
     }
 }
 

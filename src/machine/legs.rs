@@ -269,9 +269,7 @@ impl Work<'_> {
         } else if let Some(last_used) = self.plan.provider.declares.last_used {
             // The look that can complete it is not put off to the next round.
             let complete = leg.quiet_from.plus(self.plan.quiet).plus(last_used.lag).plus(last_used.granularity);
-            if complete > began {
-                leg.use_next = leg.use_next.min(complete);
-            }
+            leg.use_next = leg.use_next.min(complete);
         }
     }
 
@@ -317,8 +315,7 @@ impl Work<'_> {
             if !leg.all_written() {
                 if leg.hooks_done >= hooks {
                     // The early deploy is through; when the missing target is written, everything is deployed again.
-                    let early = leg.hooks_done > 0 || hooks == 0;
-                    if early && leg.written.iter().any(|w| *w) {
+                    if leg.written.contains(&true) {
                         leg.early = true;
                         // The full deploy is a run of its own, never taken for this one.
                         self.next.legs += 1;
@@ -390,7 +387,7 @@ impl Work<'_> {
 /// What one sight does to a verify's unbroken run.
 fn see(state: &mut VerifyState, plan: VerifyPlan, sight: Sight, began: Stamp) {
     state.next = began.plus(plan.every.max(Span::seconds(1)));
-    if sight == Sight::Holds || (on(Mutant::SilenceHolds) && sight == Sight::Unanswered) {
+    if sight == Sight::Holds || (on(Mutant::SilenceHolds) && matches!(sight, Sight::Unanswered)) {
         let since = *state.since.get_or_insert(began);
         state.holds = began.since(since) >= plan.hold_for || on(Mutant::HoldForIgnored);
         if !state.holds {

@@ -68,7 +68,7 @@ impl Work<'_> {
             fingerprint: handed.key.fingerprint.clone(),
             old_expires_at: handed.old_expires_at,
         });
-        if self.ends_at_mint() && self.plan.provider.lifecycle != Lifecycle::Manual && !self.next.old_dead() {
+        if self.ends_at_mint() && !self.next.old_dead() {
             self.old_died(Proof::AtMint);
         }
         self.gather(&[]);

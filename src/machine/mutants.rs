@@ -2,6 +2,11 @@
 //!
 //! Without the feature `mutants` nothing of this is left: [`on`] is a constant.
 
+use crate::event::Effect;
+use crate::leg::Leg;
+use crate::plan::Plan;
+use crate::state::Rotation;
+
 /// A bug that can be planted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -144,6 +149,23 @@ pub enum Mutant {
     HotRetry,
     /// A restart changes the state every time.
     RestartCounts,
+}
+
+/// What is no evidence for the new key is taken for it.
+pub(crate) fn forged_evidence(leg: &Leg, plan: &Plan) -> bool {
+    (on(Mutant::SettledUnproven) && leg.follows && leg.deployed_at.is_some())
+        || (on(Mutant::QuietForEvidence) && leg.quiet(plan))
+        || (on(Mutant::ConfirmReplacesEvidence) && leg.confirmed)
+}
+
+/// A call that needs an intent is made without one.
+pub(crate) fn unintended(effect: &Effect) -> bool {
+    (on(Mutant::MintUnintended) && *effect == Effect::Mint) || (on(Mutant::RevokeUnintended) && *effect == Effect::Revoke)
+}
+
+/// The old key's time is over, and that is taken for a reason to end it.
+pub(crate) fn timer_ends(rotation: &Rotation) -> bool {
+    on(Mutant::RevokedByTimer) && rotation.grace.as_ref().is_none_or(|grace| !grace.told.is_empty() || grace.ended_told)
 }
 
 #[cfg(feature = "mutants")]

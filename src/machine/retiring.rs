@@ -82,7 +82,7 @@ impl Work<'_> {
 
     fn old_is_dead(&mut self, proof: Proof) {
         self.old_died(proof);
-        if self.next.emergency.is_none() || self.next.cut_is_over(self.plan) {
+        if self.next.cut_is_over(self.plan) {
             self.close(self.end());
         }
     }

@@ -8,6 +8,7 @@ mod doubt;
 mod drift;
 mod emergency;
 mod fixture;
+mod looking;
 mod minting;
 mod observing;
 mod offers;
