@@ -1,57 +1,20 @@
-//! The cut set of an emergency: what is in it, when each key of it is cut off, and how each of them ends.
+//! When each key of a cut set is cut off, how its death is seen, and when the emergency is over.
 
-use cutover_machine::emergency::{Cut, Emergency, EmergencyOrder};
+use cutover_machine::emergency::{Cut, EmergencyOrder};
 use cutover_machine::event::{Answer, Class, Event, Fact, Order, Refused};
-use cutover_machine::plan::{Authority, GraceOffer, Lifecycle, Plan, ReRotate, Verbs};
-use cutover_machine::state::{Call, End, Key, MintIntent, Phase, Proof, Why};
-use cutover_machine::{Due, Effect, Now, Question, Rotation, Span, Stamp};
+use cutover_machine::plan::{Authority, Lifecycle, Plan, ReRotate, Verbs};
+use cutover_machine::state::{End, Key, Phase, Proof};
+use cutover_machine::{Due, Effect, Now, Question, Rotation, Span};
 
-use super::fixture::{START, Walk, after, at, held, key, plan, refused, standing, unknown};
+use super::fixture::{START, Walk, after, at, key, ours, plan, refused, standing, the_cut, unknown, urgent};
 
 use EmergencyOrder::{CutFirst, DeployFirst};
 
 const SETTLE: Span = Span::minutes(5);
 
-fn ours(name: &str) -> Cut {
-    Cut::new(key(name), true)
-}
-
 /// A key of ours whose value is sealed here.
 fn sealed(name: &str) -> Cut {
     Cut { sealed: true, ..ours(name) }
-}
-
-fn emergency(rotation: Rotation, order: EmergencyOrder, cut: Vec<Cut>) -> Rotation {
-    Rotation { emergency: Some(Emergency::new(order, START, cut)), ..rotation }
-}
-
-fn the_cut(rotation: &Rotation, place: usize) -> Cut {
-    rotation.emergency.as_ref().and_then(|emergency| emergency.cut.get(place)).cloned().expect("a key to be cut off")
-}
-
-fn names(rotation: &Rotation) -> Vec<String> {
-    let cut = rotation.emergency.iter().flat_map(|emergency| &emergency.cut);
-    cut.map(|cut| cut.key.id.clone().unwrap_or_else(|| String::from("?"))).collect()
-}
-
-fn order(walk: &mut Walk, order: EmergencyOrder, known: Vec<Cut>) {
-    walk.say(Event::Ordered(Order::Emergency(order, known)));
-}
-
-/// A key is known by its fingerprint; by its id only while its value was never seen.
-#[test]
-fn a_key_is_known_by_its_fingerprint() {
-    let named =
-        |id: Option<&str>, print: &str| Key { id: id.map(String::from), fingerprint: String::from(print), expires_at: None };
-    for (one, other, same) in [
-        (named(Some("a"), "p"), named(Some("b"), "p"), true),
-        (named(Some("a"), "p"), named(Some("a"), "q"), false),
-        (named(Some("a"), ""), named(Some("a"), "q"), true),
-        (named(Some("a"), ""), named(Some("b"), ""), false),
-        (named(None, ""), named(None, ""), false),
-    ] {
-        assert_eq!(Cut::new(one.clone(), true).is(&other), same, "{one:?} {other:?}");
-    }
 }
 
 /// What cutover can end, and what is left to others: not ours, or without a name, and no clock is known to end it.
@@ -95,7 +58,7 @@ fn what_can_be_cut_off() {
 fn when_the_cut_may_begin() {
     let plan = plan();
     let cuts = |rotation: &Rotation, plan: &Plan| Walk::from(rotation.clone(), plan).due() == Due::Call(Effect::Cut(0));
-    let minting = emergency(standing(Phase::Mint, &plan), CutFirst, vec![ours("old")]);
+    let minting = urgent(standing(Phase::Mint, &plan), CutFirst, vec![ours("old")]);
     assert!(!cuts(&minting, &plan), "nothing is cut before there is a new key");
     let with = |change: fn(&mut Rotation)| {
         let mut rotation = minting.clone();
@@ -112,7 +75,7 @@ fn when_the_cut_may_begin() {
     own.provider.declares.authority = Authority::Own;
     assert!(!cuts(&at_once, &own), "it would cut off what signs the mint");
     for (phase, holds, may) in [(Phase::Observe, true, false), (Phase::Retire, false, false), (Phase::Retire, true, true)] {
-        let mut rotation = emergency(standing(phase, &plan), DeployFirst, vec![ours("old")]);
+        let mut rotation = urgent(standing(phase, &plan), DeployFirst, vec![ours("old")]);
         rotation.leg.as_mut().expect("a leg").verifies[0].holds = holds;
         assert_eq!(cuts(&rotation, &plan), may, "{phase:?} {holds}");
     }
@@ -123,7 +86,7 @@ fn when_the_cut_may_begin() {
 fn the_cut_does_not_wait_for_a_mint_that_fails() {
     let plan = plan();
     for order in [CutFirst, DeployFirst] {
-        let rotation = emergency(standing(Phase::Mint, &plan), order, vec![ours("old")]);
+        let rotation = urgent(standing(Phase::Mint, &plan), order, vec![ours("old")]);
         let mut failures: Vec<(&str, Walk)> = Vec::new();
         let mut walk = Walk::from(rotation.clone(), &plan);
         walk.say(Event::Surveyed(Err(String::from("down"))));
@@ -149,7 +112,7 @@ fn the_cut_does_not_wait_for_a_mint_that_fails() {
 fn a_cut_first_mint_that_is_refused_is_tried_on() {
     let plan = plan();
     for class in [Class::Limit, Class::Gone, Class::Refused] {
-        let mut walk = Walk::from(emergency(standing(Phase::Mint, &plan), CutFirst, Vec::new()), &plan);
+        let mut walk = Walk::from(urgent(standing(Phase::Mint, &plan), CutFirst, Vec::new()), &plan);
         walk.rotation.old = None;
         for tries in 1..=10 {
             walk.rotation.mint.surveyed_at = walk.now.at;
@@ -171,7 +134,7 @@ fn a_cut_key_is_seen_dead() {
         let mut plan = plan();
         plan.provider.declares.negative_probe = probed;
         let cut = vec![sealed("old"), sealed("older")];
-        let mut rotation = emergency(standing(Phase::Stage, &plan), CutFirst, cut);
+        let mut rotation = urgent(standing(Phase::Stage, &plan), CutFirst, cut);
         rotation.old_is_sealed = true;
         let mut walk = Walk::from(rotation, &plan);
         for place in [0, 1] {
@@ -212,7 +175,7 @@ fn a_cut_that_fails_is_tried_again_soon() {
         {
             let ended_at = probe.then_some(START);
             let cut = vec![Cut { tries: 7, ended_at, ..sealed("older") }];
-            let rotation = emergency(standing(Phase::Stage, &plan), CutFirst, cut);
+            let rotation = urgent(standing(Phase::Stage, &plan), CutFirst, cut);
             let mut walk = Walk::from(rotation, &plan);
             let detail = if answer.is_some() { "slow down" } else { "lost" };
             if probe {
@@ -237,13 +200,13 @@ fn a_cut_key_that_is_still_accepted_is_looked_at_again() {
     plan.provider.declares.negative_probe = true;
     for (now, wait) in [(Span::ZERO, 5_000), (Span(SETTLE.0 - 3_000), 3_000), (Span(SETTLE.0 - 10), 1_000)] {
         let cut = vec![Cut { ended_at: Some(START), ..sealed("older") }];
-        let mut walk = Walk::from(emergency(standing(Phase::Stage, &plan), CutFirst, cut), &plan);
+        let mut walk = Walk::from(urgent(standing(Phase::Stage, &plan), CutFirst, cut), &plan);
         walk.at(now).calls(Effect::ProbeCut(0)).say(Event::ProbedCut(0, Answer::Done(true)));
         let cut = the_cut(&walk.rotation, 0);
         assert_eq!((cut.not_before, cut.tries, cut.failed), (walk.now.at.plus(Span(wait)), 0, None), "{now}");
     }
     let cut = vec![Cut { ended_at: Some(START), ..sealed("older") }];
-    let mut walk = Walk::from(emergency(standing(Phase::Stage, &plan), CutFirst, cut), &plan);
+    let mut walk = Walk::from(urgent(standing(Phase::Stage, &plan), CutFirst, cut), &plan);
     walk.at(SETTLE).calls(Effect::ProbeCut(0)).say(Event::ProbedCut(0, Answer::Done(true)));
     assert_eq!(the_cut(&walk.rotation, 0).tries, 1);
 }
@@ -259,7 +222,7 @@ fn no_cut_key_is_presented_where_that_ends_the_new_one() {
         let mut plan = plan();
         (plan.provider.declares.negative_probe, plan.provider.declares.re_rotate) = (true, re_rotate);
         let cut = vec![Cut { ended_at: Some(START), ..sealed("older") }];
-        let walk = Walk::from(emergency(standing(phase, &plan), CutFirst, cut), &plan);
+        let walk = Walk::from(urgent(standing(phase, &plan), CutFirst, cut), &plan);
         assert_eq!(walk.due() == Due::Call(Effect::ProbeCut(0)), presents, "{phase:?} {re_rotate:?}");
     }
 }
@@ -270,7 +233,7 @@ fn a_cut_key_past_its_expiry_is_dead() {
     let plan = plan();
     for (skew, since) in [(None, 300), (Some(60_000), 240)] {
         let older = Key { expires_at: Some(at(1_000).at), ..key("older") };
-        let mut rotation = emergency(standing(Phase::Stage, &plan), DeployFirst, vec![Cut::new(older, false)]);
+        let mut rotation = urgent(standing(Phase::Stage, &plan), DeployFirst, vec![Cut::new(older, false)]);
         rotation.retire.provider_skew = skew;
         let mut walk = Walk::from(rotation, &plan);
         walk.at(Span::seconds(1_000 + since).plus(Span(-1))).say(Event::Woke);
@@ -280,150 +243,66 @@ fn a_cut_key_past_its_expiry_is_dead() {
     }
 }
 
-/// The set is every key known not to be dead and the one in use before; the new key is not in it; what is known of a key is kept.
+/// A key is presented only where its value is here, a probe exists and a dead key may be presented; else its settle span is waited for.
 #[test]
-fn the_cut_set_is_every_key_but_the_new_one() {
-    let plan = plan();
-    let mut rotation = standing(Phase::Mint, &plan);
-    (rotation.new, rotation.old_is_sealed) = (Some(key("new")), true);
-    let mut walk = Walk::from(rotation, &plan);
-    let unnamed = Cut { key: Key { id: None, ..key("old") }, ..Cut::new(key("old"), false) };
-    order(&mut walk, DeployFirst, vec![ours("older"), unnamed, ours("new")]);
-    assert_eq!(names(&walk.rotation), ["older", "old"]);
-    let old = the_cut(&walk.rotation, 1);
-    assert_eq!((old.ours, old.sealed, old.dead), (true, true, None), "it is ours: the rotation knows");
-    order(&mut walk, CutFirst, vec![ours("older"), ours("oldest")]);
-    assert_eq!(names(&walk.rotation), ["older", "old", "oldest"], "none twice");
-    let mut walk = Walk::from(Rotation { old_is_ours: false, ..standing(Phase::Mint, &plan) }, &plan);
-    order(&mut walk, DeployFirst, vec![ours("old")]);
-    let old = the_cut(&walk.rotation, 0);
-    assert_eq!((old.ours, old.sealed), (true, false), "the ledger knows that it is ours");
-}
-
-/// That a mint ends the old key is what the definition says; where it can be presented it is seen.
-#[test]
-fn what_a_mint_should_have_ended_is_seen_dead_where_it_can_be() {
-    for (probe, dead, ended) in [(true, None, Some(START)), (false, Some(Proof::AtMint), None)] {
+fn where_a_cut_key_may_be_presented() {
+    for (sealed, probe, negative, presents) in
+        [(true, true, true, true), (false, true, true, false), (true, false, true, false), (true, true, false, false)]
+    {
         let mut plan = plan();
-        plan.provider.declares.negative_probe = probe;
-        let mut rotation = standing(Phase::Stage, &plan);
-        (rotation.old_is_sealed, rotation.retire.dead) = (true, Some(Proof::AtMint));
-        let mut walk = Walk::from(rotation, &plan);
-        order(&mut walk, DeployFirst, Vec::new());
-        let cut = the_cut(&walk.rotation, 0);
-        assert_eq!((cut.dead, cut.ended_at), (dead, ended));
+        (plan.provider.verbs.probe, plan.provider.declares.negative_probe) = (probe, negative);
+        let cut = vec![Cut { ended_at: Some(START), sealed, ..ours("older") }];
+        let mut walk = Walk::from(urgent(standing(Phase::Stage, &plan), CutFirst, cut), &plan);
+        assert_eq!(walk.due() == Due::Call(Effect::ProbeCut(0)), presents, "{sealed} {probe} {negative}");
+        walk.at(SETTLE).say(Event::Woke);
+        assert_eq!(the_cut(&walk.rotation, 0).dead, (!presents).then_some(Proof::Revoked));
     }
 }
 
-/// The key of a lost mint is to be cut off too; where the provider's clock ends what a mint replaces, the next mint ends it.
+/// In retire: what must be proven first is looked at again, the provider's clock is waited for, and otherwise nothing is due.
 #[test]
-fn the_key_of_a_lost_mint_is_to_be_cut_off_too() {
-    for (lifecycle, end) in [(Lifecycle::Overlap, None), (Lifecycle::Grace, Some(at(60).at.plus(Span::hours(24))))] {
-        let mut plan = plan();
-        plan.provider.lifecycle = lifecycle;
-        let mut rotation = standing(Phase::Mint, &plan);
-        rotation.mint.lost = true;
-        let mut walk = Walk::from(rotation, &plan);
-        order(&mut walk, DeployFirst, vec![ours("older")]);
-        assert_eq!(names(&walk.rotation), ["older", "old", "?"]);
-        walk.calls(Effect::Mint);
-        assert_eq!([0, 1, 2].map(|place| the_cut(&walk.rotation, place).key.expires_at), [None, None, end], "{lifecycle:?}");
-    }
-}
-
-/// What is under way: a mint and a hook go on by themselves, anything else is waited for; what is held is held no more.
-#[test]
-fn an_order_joins_what_is_under_way() {
-    let plan = plan();
-    let flying = |effect: Effect| {
-        let deadline = at(60).at;
-        Rotation { call: Call::Flying { effect, since: START, deadline }, failures: 3, ..standing(Phase::Mint, &plan) }
+fn what_an_emergency_waits_for_in_retire() {
+    let mut clock = plan();
+    clock.provider.lifecycle = Lifecycle::Grace;
+    let overlap = plan();
+    let open = || vec![Cut { not_before: at(3_000).at, ..ours("older") }];
+    let due = |plan: &Plan, order: EmergencyOrder, holds: bool, change: fn(&mut Rotation)| {
+        let mut rotation = urgent(standing(Phase::Retire, plan), order, open());
+        rotation.old = Some(Key { expires_at: Some(at(9_000).at), ..key("old") });
+        let leg = rotation.leg.as_mut().expect("a leg");
+        (leg.verifies[0].holds, leg.verifies[0].next, leg.use_next) = (holds, at(0).at, at(500).at);
+        change(&mut rotation);
+        Walk::from(rotation, plan).due()
     };
-    let event = || Event::Ordered(Order::Emergency(CutFirst, Vec::new()));
-    let hook = Effect::Hook { hook: 0, layout: cutover_machine::state::Layout::Settled, leg: 1 };
-    for (effect, taken, flies) in [
-        (Effect::Mint, true, true),
-        (Effect::Replay, true, true),
-        (hook, true, false),
-        (Effect::Revoke, false, true),
-        (Effect::Write { target: 0, layout: cutover_machine::state::Layout::Settled }, false, true),
-    ] {
-        let mut walk = Walk::from(flying(effect.clone()), &plan);
-        assert_eq!(walk.tried(event()).is_ok(), taken, "{effect:?}");
-        if taken {
-            walk.say(event());
-            assert_eq!(matches!(walk.rotation.call, Call::Flying { .. }), flies, "{effect:?}");
-            assert_eq!(walk.rotation.failures, 0);
-        }
-    }
-    let mut walk = Walk::from(held(Phase::Mint, Why::MintRefused(String::from("no")), &plan), &plan);
-    walk.at(Span::MINUTE).say(event());
-    assert_eq!((walk.why(), walk.rotation.resumed_at), (None, at(60).at));
-    assert_eq!(walk.facts, [Fact::Ordered { order: String::from("rotate --emergency=cut-first") }]);
+    let watch = Due::Call(Effect::Watch { verifies: vec![0], uses: false });
+    assert_eq!(due(&overlap, DeployFirst, false, |_| ()), watch);
+    assert_eq!(due(&overlap, DeployFirst, true, |_| ()), Due::Sleep(at(3_000).at));
+    assert_eq!(due(&overlap, CutFirst, false, |_| ()), Due::Sleep(at(3_000).at), "cutting first waits for no evidence");
+    let looked = at(500).at.plus(Span::HOUR);
+    let later: fn(&mut Rotation) = |rotation| rotation.emergency.as_mut().expect("there").cut[0].not_before = at(40_000).at;
+    let sleeps = |change: fn(&mut Rotation)| {
+        let mut rotation = urgent(standing(Phase::Retire, &clock), CutFirst, open());
+        rotation.old = Some(Key { expires_at: Some(at(9_000).at), ..key("old") });
+        rotation.leg.as_mut().expect("a leg").use_next = at(500).at;
+        later(&mut rotation);
+        change(&mut rotation);
+        Walk::from(rotation, &clock).due()
+    };
+    assert_eq!(sleeps(|_| ()), Due::Sleep(looked), "the targets are looked at while the clock is waited for");
+    assert_eq!(sleeps(|rotation| rotation.retire.dead = Some(Proof::Expired)), Due::Sleep(at(40_000).at));
+    assert_eq!(sleeps(|rotation| rotation.retire.revoked_at = Some(START)), Due::Sleep(at(40_000).at));
 }
 
-/// What stands in a target may be known to whoever has the old key: cut first supersedes it; deploy first finishes it, then replaces it.
+/// An emergency that found no key in use ends with the policy's first one.
 #[test]
-fn a_staged_key_is_superseded_by_cutting_first() {
+fn an_emergency_without_an_old_key_ends_with_a_first_one() {
     let plan = plan();
-    let mut staged = standing(Phase::Observe, &plan);
-    (staged.mint.accepted, staged.mint.lost, staged.retire.provider_skew) = (true, true, Some(7));
-    staged.cutover_at = Some(START);
-    let mut walk = Walk::from(staged.clone(), &plan);
-    order(&mut walk, CutFirst, Vec::new());
-    let next = &walk.rotation;
-    assert_eq!(names(next)[..2], ["old", "?"], "and the key of the lost mint");
-    assert!(names(next).contains(&String::from("new")));
-    assert_eq!((next.phase, next.old.clone(), next.new.clone(), next.leg.clone()), (Phase::Mint, Some(key("new")), None, None));
-    assert_eq!((next.grace.clone(), next.cutover_at, next.mint.superseded), (None, None, 1));
-    assert_eq!((next.mint.accepted, next.mint.lost, next.mint.surveyed_at), (false, false, Stamp(0)));
-    assert_eq!((next.old_is_ours, next.old_is_sealed, next.retire.provider_skew), (true, true, Some(7)));
-    assert_eq!(walk.facts.last(), Some(&Fact::Superseded { swapped: false }));
-    for (order_, phase, is_staged) in [(DeployFirst, Phase::Observe, true), (DeployFirst, Phase::Mint, false)] {
-        let mut walk = Walk::from(if phase == Phase::Mint { standing(phase, &plan) } else { staged.clone() }, &plan);
-        order(&mut walk, order_, Vec::new());
-        assert_eq!(walk.rotation.phase, phase);
-        assert_eq!(walk.rotation.emergency.as_ref().map(|emergency| emergency.staged), Some(is_staged));
+    let rotation = Rotation { old: None, ..standing(Phase::Retire, &plan) };
+    for cut in [Vec::new(), vec![Cut::new(key("theirs"), false)]] {
+        let mut walk = Walk::from(urgent(rotation.clone(), CutFirst, cut), &plan);
+        walk.say(Event::Woke);
+        assert_eq!(walk.rotation.end, Some(End::First));
     }
-    // In hand, in a leg, and in no target yet: it is the emergency's, written settled at once.
-    let mut unwritten = standing(Phase::Stage, &plan);
-    unwritten.leg.as_mut().expect("a leg").touched = false;
-    assert!(!unwritten.is_written() && staged.is_written());
-    let mut walk = Walk::from(unwritten, &plan);
-    order(&mut walk, CutFirst, Vec::new());
-    assert_eq!((walk.rotation.phase, walk.rotation.new.clone(), walk.rotation.legs), (Phase::Stage, Some(key("new")), 1));
-}
-
-/// While the roles are swapped the key from before is compromised too, and need not be ours.
-#[test]
-fn an_order_while_it_is_abandoned() {
-    let plan = plan();
-    for (known_as_ours, is_ours) in [(true, true), (false, false)] {
-        let mut swapped = standing(Phase::Stage, &plan);
-        swapped.swapped = true;
-        let mut walk = Walk::from(swapped, &plan);
-        assert!(walk.tried(Event::Ordered(Order::Emergency(DeployFirst, Vec::new()))).is_err(), "it waits for the end");
-        order(&mut walk, CutFirst, vec![Cut::new(key("new"), known_as_ours)]);
-        assert_eq!((walk.rotation.swapped, walk.rotation.old_is_ours), (false, is_ours));
-        assert_eq!(walk.facts.last(), Some(&Fact::Superseded { swapped: true }));
-    }
-}
-
-/// The shortest grace is asked for where the keys are cut first; what the last mint asked for counts once there was one.
-#[test]
-fn cutting_first_asks_for_the_shortest_grace() {
-    let mut plan = plan();
-    plan.provider.declares.grace = Some(GraceOffer::Range { min: Span::HOUR, max: Span::DAY, unit: Span::HOUR });
-    let rotation = standing(Phase::Mint, &plan);
-    let cut = emergency(rotation.clone(), CutFirst, Vec::new());
-    let deploy = emergency(rotation.clone(), DeployFirst, Vec::new());
-    assert_eq!([&rotation, &deploy, &cut].map(|rotation| rotation.grace_to_ask(&plan)), [Span::DAY, Span::DAY, Span::HOUR]);
-    assert_eq!(cut.grace_asked(&plan), Span::HOUR);
-    let mut minted = cut;
-    minted.mint.intent = Some(MintIntent { at: START, deadline: START, grace: Span::MINUTE });
-    assert_eq!(minted.grace_asked(&plan), Span::MINUTE);
-    plan.provider.declares.grace = None;
-    assert_eq!(emergency(rotation, CutFirst, Vec::new()).grace_to_ask(&plan), Span::DAY);
 }
 
 /// A person is asked about what cutover cannot end, or could not in five tries; their word settles it, and nothing else.
@@ -431,7 +310,7 @@ fn cutting_first_asks_for_the_shortest_grace() {
 fn a_person_ends_what_cutover_cannot() {
     let mut unendable = plan();
     unendable.provider.verbs.revoke = false;
-    let asked = |plan: &Plan, cut: Cut| emergency(standing(Phase::Retire, plan), CutFirst, vec![cut]).cut_needs_person(plan);
+    let asked = |plan: &Plan, cut: Cut| urgent(standing(Phase::Retire, plan), CutFirst, vec![cut]).cut_needs_person(plan);
     let endable = plan();
     assert!(asked(&unendable, ours("older")));
     assert!(!asked(&endable, ours("older")));
@@ -446,13 +325,13 @@ fn a_person_ends_what_cutover_cannot() {
     assert!(!asked(&clock, ours("old")), "the mint started the old key's clock");
     assert!(asked(&clock, ours("older")), "not another one's");
 
-    let rotation = emergency(standing(Phase::Retire, &unendable), CutFirst, vec![ours("old"), ends("older")]);
+    let rotation = urgent(standing(Phase::Retire, &unendable), CutFirst, vec![ours("old"), ends("older")]);
     let mut walk = Walk::from(rotation, &unendable);
     assert!(matches!(walk.due(), Due::Tell | Due::Ask(Question::ConfirmRetire, _)));
     walk.say(Event::Ordered(Order::ConfirmRetire));
     assert_eq!((walk.rotation.phase, walk.rotation.end), (Phase::Closed, Some(End::Done)), "{:?}", walk.rotation.emergency);
     let tried = Cut { tries: 1, ..ours("older") };
-    let rotation = emergency(standing(Phase::Retire, &endable), CutFirst, vec![ours("old"), tried]);
+    let rotation = urgent(standing(Phase::Retire, &endable), CutFirst, vec![ours("old"), tried]);
     let mut walk = Walk::from(rotation, &endable);
     walk.say(Event::Ordered(Order::ConfirmRetire));
     assert_eq!([0, 1].map(|place| the_cut(&walk.rotation, place).by_word), [false, true], "what can be ended is");
@@ -472,8 +351,9 @@ fn when_the_cut_is_over() {
         (&clock, vec![left()], false, false),
         (&clock, vec![left()], true, true),
         (&clock, vec![dead(ours("old"))], false, true),
+        (&clock, vec![Cut::new(key("old"), false), dead(ours("older"))], false, false),
     ] {
-        let mut rotation = emergency(standing(Phase::Retire, plan), CutFirst, cut.clone());
+        let mut rotation = urgent(standing(Phase::Retire, plan), CutFirst, cut.clone());
         rotation.retire.dead = old_dead.then_some(Proof::Expired);
         assert_eq!(rotation.cut_is_over(plan), over, "{cut:?}");
         let walk = Walk { now: after(Span::HOUR), ..Walk::from(rotation, plan) };

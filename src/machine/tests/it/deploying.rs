@@ -5,7 +5,7 @@ use cutover_machine::plan::{HookPlan, Plan, TargetPlan};
 use cutover_machine::state::{Call, Grace, Layout, Leg, Phase, Why};
 use cutover_machine::{Due, Effect, Now, Rotation, Span, Stamp};
 
-use super::fixture::{HOOK, START, Walk, after, at, plan, refused, standing, unknown, waits};
+use super::fixture::{HOOK, START, Walk, after, at, minted, plan, refused, standing, unknown, waits};
 
 const SETTLED: Layout = Layout::Settled;
 
@@ -74,6 +74,7 @@ fn a_write_that_fails_is_told_after_five_tries() {
         [(Some(Class::Unsent), 5, false), (None, 5, false), (Some(Class::Scope), 1, false), (Some(Class::Exists), 5, true)]
     {
         let mut walk = Walk::from(standing(Phase::Stage, &plan), &plan);
+        walk.rotation.leg.as_mut().expect("a leg").touched = false;
         for tries in 1..=told {
             walk.calls(write(0)).say(Event::Written(0, class.map_or_else(unknown, refused)));
             assert!(leg(&walk.rotation).touched, "it may stand there");
@@ -265,14 +266,7 @@ fn a_key_that_no_probe_can_show_waits_for_its_birth() {
         rotation.old = rotation.old.filter(|_| old);
         rotation.mint.received = true;
         let mut walk = Walk::from(rotation, &plan);
-        let minted = cutover_machine::event::Minted {
-            key: super::fixture::key("new"),
-            to_read: false,
-            old_expires_at: None,
-            old_id: None,
-            fresh: true,
-            skew: None,
-        };
+        let minted = minted();
         walk.say(Event::Read(Answer::Done(minted)));
         if waits {
             assert_eq!(walk.due(), Due::Sleep(at(settle).at), "{lifecycle:?}");

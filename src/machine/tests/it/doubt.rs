@@ -5,7 +5,7 @@ use cutover_machine::plan::{Authority, Declares, GraceOffer, Idempotency, Lifecy
 use cutover_machine::state::{Call, End, MintIntent, Phase, Why};
 use cutover_machine::{Due, Effect, Now, Rotation, Span, Stamp};
 
-use super::fixture::{START, Walk, at, held, key, plan, refused, standing, unknown, waits};
+use super::fixture::{START, Walk, at, held, key, minted, plan, refused, standing, unknown, waits};
 
 /// The first call can land until then.
 const DEADLINE: Span = Span::seconds(40);
@@ -77,8 +77,11 @@ fn a_mint_is_replayed_once_and_within_its_window() {
     assert_eq!(walk.clone().say(Event::Woke).why(), Some(Why::Doubt));
     for answer in [refused(Class::Refused), unknown()] {
         let mut walk = walk.clone();
+        let lands = if answer == unknown() { START.plus(Span::minutes(2)) } else { START.plus(DEADLINE) };
         walk.at(Span::MINUTE).calls(Effect::Replay).say(Event::Replied(answer));
         assert!(walk.rotation.doubt.replayed);
+        let deadline = walk.rotation.mint.intent.as_ref().map(|intent| intent.deadline);
+        assert_eq!(deadline, Some(lands), "a replay without an answer is waited for like the call");
         walk.at(Span::minutes(3)).say(Event::Woke);
         assert_eq!(walk.why(), Some(Why::Doubt), "no second replay, and a refusal proves nothing");
     }
@@ -313,7 +316,7 @@ fn a_key_that_is_found_is_taken_or_given_up() {
     use cutover_machine::event::Answer;
     let mut plan = rereading();
     (plan.provider.verbs.probe, plan.provider.verbs.revoke) = (true, true);
-    let found = Minted { key: key("new"), to_read: false, old_expires_at: None, old_id: None, fresh: true, skew: None };
+    let found = minted();
     for abandon in [false, true] {
         let mut rotation = doubted(&plan);
         rotation.doubt.abandon = abandon;

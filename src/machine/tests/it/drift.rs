@@ -1,12 +1,12 @@
 //! What stands in the targets is not what was left there: looked at before every hook, mint and end, and at every poll.
 
-use cutover_machine::emergency::{Emergency, EmergencyOrder};
+use cutover_machine::emergency::EmergencyOrder;
 use cutover_machine::event::{Event, Fact, Holding, Order, Sight, Watched};
 use cutover_machine::plan::{Plan, TargetPlan};
 use cutover_machine::state::{Call, Layout, Leg, Phase, Why};
 use cutover_machine::{Due, Effect, Rotation, Span, Stamp};
 
-use super::fixture::{HOOK, START, Walk, at, holds, plan, standing, unknown, waits};
+use super::fixture::{HOOK, START, Walk, at, holds, plan, standing, unknown, urgent, waits};
 
 const SETTLED: Holding = Holding { readable: true, during: false, settled: true, known: true };
 /// Somebody else's value.
@@ -21,10 +21,6 @@ fn two_targets() -> Plan {
 
 fn leg(rotation: &Rotation) -> &Leg {
     rotation.leg.as_ref().expect("a leg")
-}
-
-fn urgent(rotation: Rotation, order: EmergencyOrder) -> Rotation {
-    Rotation { emergency: Some(Emergency::new(order, START, Vec::new())), ..rotation }
 }
 
 /// Everything written and, from observe on, deployed.
@@ -49,7 +45,11 @@ fn a_foreign_value_is_held_everywhere() {
             ([SETTLED, UNREADABLE], None),
         ] {
             let mut walk = Walk::from(written(phase, &plan), &plan);
+            let before = walk.rotation.clone();
             walk.say(Event::Guarded(targets.to_vec()));
+            if targets == [SETTLED, SETTLED] {
+                assert_eq!(walk.rotation, before, "{phase:?}: all is well");
+            }
             assert_eq!(walk.why(), held.clone().map(|targets| Why::Drift { targets }), "{phase:?} {targets:?}");
         }
     }
@@ -63,7 +63,7 @@ fn an_emergency_writes_over_what_it_has_not_written() {
         [(Phase::Mint, false, None), (Phase::Stage, false, None), (Phase::Deploy, true, Some(Why::Drift { targets: vec![1] }))]
     {
         let rotation = if done { written(phase, &plan) } else { standing(phase, &plan) };
-        let mut walk = Walk::from(urgent(rotation, EmergencyOrder::CutFirst), &plan);
+        let mut walk = Walk::from(urgent(rotation, EmergencyOrder::CutFirst, Vec::new()), &plan);
         walk.say(Event::Guarded(vec![SETTLED, FOREIGN]));
         assert_eq!(walk.why(), held, "{phase:?}");
     }
@@ -138,7 +138,7 @@ fn what_cannot_be_read_is_not_acted_on() {
         if phase == Phase::Mint {
             assert_eq!(walk.rotation.mint.surveyed_at, Stamp(0), "everything is looked at anew");
         }
-        let mut walk = Walk::from(urgent(rotation, EmergencyOrder::CutFirst), &plan);
+        let mut walk = Walk::from(urgent(rotation, EmergencyOrder::CutFirst, Vec::new()), &plan);
         walk.say(Event::Guarded(vec![SETTLED, UNREADABLE]));
         let waits_too = matches!(phase, Phase::Stage | Phase::Deploy | Phase::Settle);
         assert_eq!(waits(&walk.rotation).0, u32::from(waits_too), "{phase:?} in an emergency");
@@ -226,8 +226,8 @@ fn what_the_targets_are_read_before() {
     let hook = Effect::Hook { hook: 0, layout: Layout::Settled, leg: 1 };
     let discard = Effect::Discard(String::from("key_1"));
     let rotation = standing(Phase::Mint, &plan);
-    let deploy = urgent(rotation.clone(), EmergencyOrder::DeployFirst);
-    let cut = urgent(rotation.clone(), EmergencyOrder::CutFirst);
+    let deploy = urgent(rotation.clone(), EmergencyOrder::DeployFirst, Vec::new());
+    let cut = urgent(rotation.clone(), EmergencyOrder::CutFirst, Vec::new());
     for (effect, guarded) in [
         (Effect::Mint, [true, false, false]),
         (discard, [true, false, false]),

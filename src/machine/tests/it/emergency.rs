@@ -6,7 +6,7 @@ use cutover_machine::plan::Plan;
 use cutover_machine::state::{Call, Grace, Held, Phase, Why};
 use cutover_machine::{Due, Effect, Now, Rotation, Span, Step, decide, due};
 
-use super::fixture::{START, at, held, key, plan, standing, why};
+use super::fixture::{START, at, cut_set, held, key, plan, standing, why};
 
 /// A rotation whose old key is known and whose mint is due.
 fn minting() -> Rotation {
@@ -20,11 +20,6 @@ fn ordered(rotation: &Rotation, order: EmergencyOrder, known: &[&str], plan: &Pl
 
 fn order_of(rotation: &Rotation) -> EmergencyOrder {
     rotation.emergency.as_ref().expect("an emergency").order
-}
-
-fn cut_set(rotation: &Rotation) -> Vec<String> {
-    let cut = rotation.emergency.iter().flat_map(|emergency| &emergency.cut);
-    cut.filter_map(|cut| cut.key.id.clone()).collect()
 }
 
 /// Two orders before anything is written are answered by one key, and the stricter of the two holds.

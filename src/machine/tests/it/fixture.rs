@@ -1,6 +1,7 @@
 //! What the rules are tried on: one plan, its rotation at any place, and a walk from call to call.
 
-use cutover_machine::event::{Answer, Class, Event, Fact, Holding, Illegal, Refused};
+use cutover_machine::emergency::{Cut, Emergency, EmergencyOrder};
+use cutover_machine::event::{Answer, Class, Event, Fact, Holding, Illegal, Minted, Refused};
 use cutover_machine::plan::{
     Declares, HookPlan, Lifecycle, Plan, ProviderFacts, ReRotate, TargetPlan, Verbs, VerifyKind, VerifyPlan,
 };
@@ -118,6 +119,32 @@ pub fn class_named(class: Class) -> String {
 
 pub fn unknown<T>() -> Answer<T> {
     Answer::Unknown(String::from("lost"))
+}
+
+/// What a mint gives.
+pub fn minted() -> Minted {
+    Minted { key: key("new"), to_read: false, old_expires_at: None, old_id: None, fresh: true, skew: None }
+}
+
+/// A key of ours that is to be cut off.
+pub fn ours(name: &str) -> Cut {
+    Cut::new(key(name), true)
+}
+
+/// It answers an emergency with these keys to cut off.
+pub fn urgent(rotation: Rotation, order: EmergencyOrder, cut: Vec<Cut>) -> Rotation {
+    Rotation { emergency: Some(Emergency::new(order, START, cut)), ..rotation }
+}
+
+/// One key of the cut set.
+pub fn the_cut(rotation: &Rotation, place: usize) -> Cut {
+    rotation.emergency.as_ref().and_then(|emergency| emergency.cut.get(place)).cloned().expect("a key to be cut off")
+}
+
+/// The cut set by its ids; `?` is a key without one.
+pub fn cut_set(rotation: &Rotation) -> Vec<String> {
+    let cut = rotation.emergency.iter().flat_map(|emergency| &emergency.cut);
+    cut.map(|cut| cut.key.id.clone().unwrap_or_else(|| String::from("?"))).collect()
 }
 
 /// A target that holds exactly this layout.

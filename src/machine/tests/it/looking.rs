@@ -1,11 +1,11 @@
 //! What a look asks for, and what it leaves as it is.
 
-use cutover_machine::event::{Event, Fact, Sight, Use, Uses, Watched};
+use cutover_machine::event::{Event, Fact, Minted, Sight, Use, Uses, Watched};
 use cutover_machine::plan::{LastUsed, NullUse, Plan, VerifyKind};
 use cutover_machine::state::{Call, Layout, Leg, Phase, VerifyState, Why};
 use cutover_machine::{Due, Effect, Now, Question, Rotation, Span};
 
-use super::fixture::{HOOK, START, Walk, after, at, held, holds, plan, standing, verify};
+use super::fixture::{HOOK, START, Walk, after, at, held, holds, minted, plan, standing, verify};
 
 fn told(kind: VerifyKind) -> Plan {
     let mut plan = Plan { verifies: vec![verify(kind)], ..plan() };
@@ -105,14 +105,7 @@ fn the_difference_of_the_clocks_is_kept() {
         let mut rotation = standing(Phase::Mint, &plan);
         (rotation.retire.provider_skew, rotation.mint.received) = (Some(7), true);
         let mut walk = Walk { now, ..Walk::from(rotation, &plan) };
-        let minted = cutover_machine::event::Minted {
-            key: super::fixture::key("new"),
-            to_read: false,
-            old_expires_at: None,
-            old_id: None,
-            fresh: true,
-            skew: told,
-        };
+        let minted = Minted { skew: told, ..minted() };
         walk.say(Event::Read(cutover_machine::event::Answer::Done(minted)));
         assert_eq!(walk.rotation.retire.provider_skew, kept, "{now:?} {told:?}");
     }

@@ -2,7 +2,9 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod clock;
+mod cut_set;
 mod cutting;
+mod deciding;
 mod deploying;
 mod doubt;
 mod drift;
@@ -14,5 +16,6 @@ mod observing;
 mod offers;
 mod orders;
 mod regressions;
+mod reply;
 mod retiring;
 mod words;

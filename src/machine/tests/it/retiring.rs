@@ -63,10 +63,10 @@ fn what_is_left_to_retire() {
 #[test]
 fn nothing_is_ended_unseen_without_a_word() {
     let told = Some(LastUsed { granularity: Span::MINUTE, lag: Span::MINUTE, null: NullUse::Unknown });
-    let asks = |deactivate: bool, visible: bool, gone: bool, kind: VerifyKind, confirmed: bool| {
+    let asks = |deactivate: bool, exposed: bool, visible: bool, gone: bool, kind: VerifyKind, confirmed: bool| {
         let mut plan = Plan { verifies: vec![verify(kind)], quiet: Span::ZERO, ..plan() };
         plan.provider.verbs.deactivate = deactivate;
-        (plan.provider.verbs.last_used, plan.provider.declares.last_used) = (visible || gone, told.filter(|_| visible || gone));
+        (plan.provider.verbs.last_used, plan.provider.declares.last_used) = (exposed, told.filter(|_| exposed));
         let mut rotation = proven(&plan);
         rotation.retire.confirmed = confirmed;
         rotation.asked_at = Some(START);
@@ -85,17 +85,18 @@ fn nothing_is_ended_unseen_without_a_word() {
     };
     let (off, revoke) = (Some(Effect::Deactivate), Some(Effect::Revoke));
     let consumer = VerifyKind::Consumer;
-    for (deactivate, visible, gone, kind, unasked, confirmed) in [
-        (false, false, false, consumer, None, revoke.clone()),
-        (true, false, false, consumer, off.clone(), off.clone()),
-        (false, true, false, consumer, revoke.clone(), revoke.clone()),
-        (true, true, false, VerifyKind::Confirm, None, off.clone()),
-        (true, false, true, consumer, None, off),
-        (false, true, false, VerifyKind::Confirm, None, revoke),
+    for (deactivate, exposed, visible, gone, kind, unasked, confirmed) in [
+        (false, false, false, false, consumer, None, revoke.clone()),
+        (false, true, false, false, consumer, None, revoke.clone()),
+        (true, false, false, false, consumer, off.clone(), off.clone()),
+        (false, true, true, false, consumer, revoke.clone(), revoke.clone()),
+        (true, true, true, false, VerifyKind::Confirm, None, off.clone()),
+        (true, true, false, true, consumer, None, off),
+        (false, true, true, false, VerifyKind::Confirm, None, revoke),
     ] {
-        let told = format!("{deactivate} {visible} {gone} {kind:?}");
-        assert_eq!(asks(deactivate, visible, gone, kind, false), unasked, "{told}");
-        assert_eq!(asks(deactivate, visible, gone, kind, true), confirmed, "{told}, confirmed");
+        let told = format!("{deactivate} {exposed} {visible} {gone} {kind:?}");
+        assert_eq!(asks(deactivate, exposed, visible, gone, kind, false), unasked, "{told}");
+        assert_eq!(asks(deactivate, exposed, visible, gone, kind, true), confirmed, "{told}, confirmed");
     }
 }
 
