@@ -378,7 +378,7 @@ impl Work<'_> {
                 self.tell(Fact::Settled);
                 self.enter_retire();
             }
-            Phase::Retire => self.retire_moves(),
+            // In retire nothing follows from a poll alone: what it has shown is acted on by what is due.
             _ => {}
         }
     }

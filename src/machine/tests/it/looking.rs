@@ -75,6 +75,7 @@ fn quiet_is_told_once() {
 fn a_lone_confirm_is_waited_for() {
     let mut plan = told(VerifyKind::Confirm);
     plan.provider.verbs.last_used = false;
+    plan.verifies[0].hold_for = Span::ZERO;
     let mut walk = Walk::from(standing(Phase::Observe, &plan), &plan);
     walk.rotation.asked_at = Some(START);
     walk.say(poll(at(0), &[(0, Sight::Holds)], None, None));

@@ -62,7 +62,8 @@ fn what_is_no_pattern_is_refused_with_a_way_out() {
         ("0 3 L-3 * *", "not a cron pattern"),
         ("@reboot", "not known"),
         ("@every 5m", "not known"),
-        ("0 3 * * mön", "not a cron pattern"),
+        ("0 3 * * mön", "is not a cron pattern"),
+        ("mön", "is not a cron pattern"),
         ("0 3 */2 * MON", "disagree"),
         ("0 3 1 * */2", "disagree"),
     ] {
@@ -70,7 +71,8 @@ fn what_is_no_pattern_is_refused_with_a_way_out() {
         assert!(wrong.contains(part), "{pattern}: {wrong}");
         assert!(!right.is_empty());
     }
-    assert!(CronPattern::parse(&"0,".repeat(500)).is_err());
+    let (wrong, right) = CronPattern::parse(&"0,".repeat(500)).unwrap_err();
+    assert!(wrong.contains("is not a cron pattern") && right.starts_with("five fields"), "{wrong}: {right}");
     assert!(CronPattern::parse("0 3 */2 * *").is_ok() && CronPattern::parse("0 3 1 * +*/2").is_ok());
 }
 
@@ -117,4 +119,14 @@ fn a_search_from_inside_the_second_pass_does_not_go_back() {
     assert_eq!(found.len(), 6);
     let found = walk(&table, ts("2026-03-28T22:00:00Z"), ts("2026-03-29T12:00:00Z"));
     assert_eq!(found.len(), 1, "all six lie in the gap");
+}
+
+/// Two patterns are the same when they are written the same, however they are spaced; a pattern shows as it is written.
+#[test]
+fn a_pattern_is_what_is_written() {
+    let read = |text| CronPattern::parse(text).unwrap();
+    assert_eq!(read("0 3 1 * *"), read(" 0  3 1 * * "));
+    assert_ne!(read("0 3 1 * *"), read("0 3 2 * *"));
+    assert_eq!(read("0 3 1 * *").to_string(), "0 3 1 * *");
+    assert_eq!(format!("{:?}", read("0 3 1 * *")), r#"CronPattern("0 3 1 * *")"#);
 }

@@ -1,8 +1,9 @@
 //! The ends of the calendar and odd zones.
 
+use cutover_schedule::Anchor;
 use jiff::Timestamp;
 
-use crate::common::{cron, days, old, parse, span, ts, window};
+use crate::common::{cron, days, old, parse, span, ts, tz, window};
 
 #[test]
 fn the_ends_of_the_calendar_are_none_and_not_a_panic() {
@@ -48,4 +49,24 @@ fn an_absent_anchor_beyond_the_calendar_has_no_dates() {
     let schedule = parse(&text).unwrap();
     let late = ts("9500-01-01T00:00:00Z");
     assert_eq!(schedule.timetable("p", late, late).first_due(), None);
+}
+
+/// An anchor keeps the local time that is written, also where the clock skips it; its first date is an instant.
+#[test]
+fn an_anchor_keeps_its_local_time() {
+    let berlin = tz("Europe/Berlin");
+    for (text, local, first) in [
+        ("2026-01-15T03:00:00", "2026-01-15T03:00:00", "2026-01-15T02:00:00Z"),
+        ("2026-01-15", "2026-01-15T00:00:00", "2026-01-14T23:00:00Z"),
+        ("2026-01-15T03:00:00Z", "2026-01-15T04:00:00", "2026-01-15T03:00:00Z"),
+        ("2026-03-29T02:30:00", "2026-03-29T02:30:00", "2026-03-29T01:00:00Z"),
+    ] {
+        let anchor = Anchor::parse(text, &berlin).unwrap();
+        assert_eq!((anchor.local().to_string().as_str(), anchor.first()), (local, ts(first)), "{text}");
+    }
+    for (text, why) in [("soon", "is not a point in time"), ("1969-12-31", "1970 to 2999"), ("3000-01-01", "1970 to 2999")] {
+        let (wrong, right) = Anchor::parse(text, &berlin).unwrap_err();
+        assert!(wrong.contains(why) && right.contains("a local time such as"), "{text}: {wrong}: {right}");
+    }
+    assert!(Anchor::parse("2999-12-31", &berlin).is_ok() && Anchor::parse("1970-01-02", &berlin).is_ok());
 }
