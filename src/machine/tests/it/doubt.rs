@@ -202,7 +202,9 @@ fn mints_are_repeated_a_few_times_only() {
 fn an_abandoned_doubt_closes_once_no_key_was_made() {
     let plan = listing(ListBy::Name);
     let mut walk = Walk::from(held(Phase::Doubt, Why::Doubt, &plan), &plan);
-    walk.at(Span::minutes(10)).say(Event::Ordered(Order::Abandon)).calls(Effect::LookByList);
+    walk.at(Span::minutes(10)).say(Event::Ordered(Order::Abandon));
+    assert_eq!((walk.rotation.doubt.since, walk.rotation.doubt.abandon), (START, true));
+    walk.calls(Effect::LookByList);
     walk.say(Event::Listed(cutover_machine::event::Answer::Done(Listed::default())));
     assert_eq!((walk.rotation.phase, walk.rotation.end), (Phase::Closed, Some(End::Abandoned)));
 }
