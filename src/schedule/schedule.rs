@@ -119,16 +119,6 @@ impl Schedule {
         self.window.and_then(|window| window.closes_at(t, &self.timezone))
     }
 
-    /// Whether no date ever falls into the window by itself. [`Schedule::parse`] refuses such a cron pattern; dates of a span
-    /// simply wait for the next opening.
-    #[must_use]
-    pub fn never_meets(&self) -> bool {
-        match (&self.cadence, &self.window) {
-            (Cadence::Cron(cron), Some(window)) => !cron.meets(window),
-            _ => false,
-        }
-    }
-
     /// How often.
     #[must_use]
     pub const fn cadence(&self) -> &Cadence {

@@ -34,10 +34,25 @@ fn what_is_no_span_is_refused() {
         ("0d", BadSpan::Empty),
         ("0y0s", BadSpan::Empty),
         ("1001y", BadSpan::TooLong),
+        ("1000y1mo", BadSpan::TooLong),
+        ("366001d", BadSpan::TooLong),
+        ("8784000h1s", BadSpan::TooLong),
         ("99999999999999999999d", BadSpan::TooLong),
         ("9223372036854775807y", BadSpan::TooLong),
     ] {
         assert_eq!(CalendarSpan::parse(text), Err(bad), "{text}");
+    }
+    for text in ["1000y", "12000mo", "366000d", "8784000h"] {
+        assert!(CalendarSpan::parse(text).is_ok(), "{text}");
+    }
+    for (bad, words) in [
+        (BadSpan::Shape, "is not a span"),
+        (BadSpan::Unit, "has an unknown unit"),
+        (BadSpan::Empty, "is no time at all"),
+        (BadSpan::TooLong, "is longer than 1000 years"),
+        (BadSpan::Calendar, "has months or years, whose length is not fixed"),
+    ] {
+        assert_eq!(bad.to_string(), words);
     }
 }
 

@@ -1,8 +1,8 @@
 //! Reading whole schedules: every problem at once, and what two schedules have in common.
 
-use cutover_schedule::ScheduleText;
+use cutover_schedule::{Schedule, ScheduleText};
 
-use crate::common::{cron, days, parse, span, window};
+use crate::common::{cron, days, parse, span, ts, window};
 
 fn fields(text: &ScheduleText<'_>) -> Vec<&'static str> {
     parse(text).unwrap_err().iter().map(|problem| problem.field).collect()
@@ -60,7 +60,7 @@ fn a_window_and_a_cron_that_never_meet_are_refused() {
 #[test]
 fn a_span_outside_its_window_waits_and_is_not_refused() {
     let text = ScheduleText { window: Some(window(None, "22:00", "05:00")), ..span("90d", "2026-01-01T12:00:00", "UTC") };
-    assert!(!parse(&text).unwrap().never_meets());
+    assert!(parse(&text).is_ok());
 }
 
 #[test]
@@ -99,4 +99,41 @@ fn schedules_show_for_people() {
     };
     assert_eq!(parse(&text).unwrap().to_string(), "every year (Europe/Berlin), in sat,sun 22:00-05:00, spread over 30m");
     assert_eq!(parse(&cron("0 3 1 * *", "UTC")).unwrap().to_string(), "cron `0 3 1 * *` (UTC)");
+    for (jitter, shown) in [("2h", "2h"), ("90m", "90m"), ("1m", "1m"), ("61s", "61s"), ("0s", "")] {
+        let text = ScheduleText { jitter: Some(jitter), ..cron("0 3 1 * *", "UTC") };
+        let shown = if shown.is_empty() { String::new() } else { format!(", spread over {shown}") };
+        assert_eq!(parse(&text).unwrap().to_string(), format!("cron `0 3 1 * *` (UTC){shown}"));
+    }
+}
+
+/// Without a window a policy may always act; with one until it closes, and again from its next opening on.
+#[test]
+fn a_schedule_says_when_it_may_act() {
+    let always = parse(&cron("0 3 1 * *", "UTC")).unwrap();
+    let at_night = parse(&ScheduleText { window: Some(window(None, "22:00", "05:00")), ..cron("0 3 1 * *", "UTC") }).unwrap();
+    let (noon, opens, closes) = (ts("2026-11-21T12:00:00Z"), ts("2026-11-21T22:00:00Z"), ts("2026-11-22T05:00:00Z"));
+    let says = |schedule: &Schedule, t| (schedule.is_open(t), schedule.next_opening(t), schedule.closes_at(t));
+    assert_eq!(says(&always, noon), (true, Some(noon), None));
+    assert_eq!(says(&at_night, noon), (false, Some(opens), None));
+    assert_eq!(says(&at_night, opens), (true, Some(opens), Some(closes)));
+}
+
+/// A zone is a name: what looks like a path or an offset is not looked up.
+#[test]
+fn a_zone_is_a_name() {
+    let long = format!("Europe/{}", "a".repeat(60));
+    for (name, known) in [
+        ("Europe/Berlin", true),
+        ("Etc/GMT+5", true),
+        ("America/Port-au-Prince", true),
+        ("/Europe/Berlin", false),
+        ("+02:00", false),
+        ("-UTC", false),
+        ("Europe/../Europe/Berlin", false),
+        ("Europe/Atlantis", false),
+        (&long, false),
+        ("", false),
+    ] {
+        assert_eq!(parse(&cron("0 3 1 * *", name)).is_ok(), known, "{name}");
+    }
 }
