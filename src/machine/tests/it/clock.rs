@@ -5,7 +5,7 @@ use cutover_machine::plan::{LastUsed, NullUse, Plan, VerifyKind};
 use cutover_machine::state::{Call, Grace, Layout, MintIntent, Phase, Proof, VerifyState, Why};
 use cutover_machine::{Due, Effect, Question, Rotation, Span, Stamp};
 
-use super::fixture::{HOOK, START, Walk, after, at, held, key, plan, standing, verify, waits};
+use super::fixture::{Change, HOOK, START, Walk, after, at, held, key, plan, standing, verify, waits};
 
 /// A hold is told once, and again every day, and lasts until somebody decides.
 #[test]
@@ -40,7 +40,7 @@ fn the_grace_wakes_at_its_thresholds() {
         let told = percent.map_or(Fact::GraceEnded { end }, |percent| Fact::GraceEnding { percent, end });
         assert_eq!(walk.facts, [told]);
     }
-    let mut silenced: Vec<(&str, fn(&mut Rotation))> = Vec::new();
+    let mut silenced: Vec<(&str, Change)> = Vec::new();
     silenced.push(("no old key", |rotation| rotation.old = None));
     silenced.push(("the consumers have moved", |rotation| rotation.cutover_at = Some(START)));
     silenced.push(("the old key is dead", |rotation| rotation.retire.dead = Some(Proof::Refused)));
@@ -199,7 +199,7 @@ fn evidence_that_stays_away_is_told() {
     plan.provider.declares.negative_probe = true;
     let first = plan.quiet.plus(Span::DAY);
     let told = Fact::Waiting { question: Question::NoEvidence };
-    let mut places: Vec<(&str, Phase, fn(&mut Rotation), bool)> = Vec::new();
+    let mut places: Vec<(&str, Phase, Change, bool)> = Vec::new();
     places.push(("settle", Phase::Settle, |_| (), true));
     places.push(("retire", Phase::Retire, |_| (), true));
     places.push(("a first key", Phase::Observe, |rotation| (rotation.old, rotation.grace) = (None, None), true));

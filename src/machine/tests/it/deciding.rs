@@ -6,7 +6,7 @@ use cutover_machine::plan::{GraceOffer, Lifecycle, ListBy, Plan, TargetPlan};
 use cutover_machine::state::{End, Layout, Phase, Proof, VerifyState, Why};
 use cutover_machine::{Due, Effect, Question, Rotation, Span};
 
-use super::fixture::{START, Walk, after, at, held, key, plan, standing, unknown, waits, why};
+use super::fixture::{Change, START, Walk, after, at, held, key, plan, standing, unknown, waits, why};
 
 fn said(order: Order) -> Event {
     Event::Ordered(order)
@@ -85,7 +85,7 @@ fn a_further_mint_is_ordered() {
 #[test]
 fn abandon_before_the_mint_closes() {
     let plan = plan();
-    let mut places: Vec<(&str, fn(&mut Rotation), bool)> = Vec::new();
+    let mut places: Vec<(&str, Change, bool)> = Vec::new();
     places.push(("nothing was made", |_| (), true));
     places.push(("an earlier mint is lost", |rotation| rotation.mint.lost = true, false));
     places.push(("an orphan was given up", |rotation| rotation.mint.clock_runs = true, false));

@@ -5,7 +5,7 @@ use cutover_machine::plan::{Authority, Declares, GraceOffer, Idempotency, Lifecy
 use cutover_machine::state::{Call, End, MintIntent, Phase, Why};
 use cutover_machine::{Due, Effect, Now, Rotation, Span, Stamp};
 
-use super::fixture::{START, Walk, at, held, key, minted, plan, refused, standing, unknown, waits};
+use super::fixture::{PlanChange, START, Walk, at, held, key, minted, plan, refused, standing, unknown, waits};
 
 /// The first call can land until then.
 const DEADLINE: Span = Span::seconds(40);
@@ -256,7 +256,7 @@ fn held_in_doubt_the_old_key_is_presented_once_it_must_be_dead() {
     assert_eq!(asks(&base, |_| {}), presented);
     assert_eq!(asks(&base, |rotation| rotation.mint.intents = 2), (waits.clone(), waits.clone()), "once");
     assert_eq!(asks(&base, |rotation| rotation.old = None), (waits.clone(), waits.clone()));
-    let changes: [(&str, fn(&mut Plan)); 4] = [
+    let changes: [(&str, PlanChange); 4] = [
         ("no probe", |plan| plan.provider.verbs.probe = false),
         ("no dead key may be presented", |plan| plan.provider.declares.negative_probe = false),
         ("presenting it ends the new one", |plan| plan.provider.declares.re_rotate = ReRotate::Destroys),

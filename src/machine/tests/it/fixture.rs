@@ -14,6 +14,10 @@ pub const START: Stamp = Stamp(1_795_230_300_000);
 /// A redeploy that may be run again.
 pub const HOOK: HookPlan = HookPlan { timeout: Span::MINUTE, repeatable: true };
 
+/// What a case changes in the rotation, and in the plan.
+pub type Change = fn(&mut Rotation);
+pub type PlanChange = fn(&mut Plan);
+
 pub fn key(name: &str) -> Key {
     Key { id: Some(name.to_owned()), fingerprint: format!("sha256:{name}"), expires_at: None }
 }

@@ -5,7 +5,7 @@ use cutover_machine::plan::{Authority, ListBy, Plan};
 use cutover_machine::state::{Call, Grace, Key, MintIntent, Phase, Proof, Why};
 use cutover_machine::{Due, Effect, Now, Rotation, Span, Stamp};
 
-use super::fixture::{START, Walk, at, held, key, plan, refused, standing, unknown, waits};
+use super::fixture::{Change, START, Walk, at, held, key, plan, refused, standing, unknown, waits};
 
 fn survey(old: Option<Key>) -> Survey {
     Survey { old_is_sealed: old.is_some(), old, old_is_ours: true }
@@ -23,7 +23,7 @@ fn the_window_gates_the_mint() {
         walk.now = Now { at: opens, window: opens, frozen: false };
         assert_eq!(walk.due(), Due::Call(Effect::Survey), "{phase:?}");
     }
-    let mut changes: Vec<(&str, fn(&mut Rotation))> = Vec::new();
+    let mut changes: Vec<(&str, Change)> = Vec::new();
     changes.push(("an earlier mint may have made a key", |rotation| rotation.mint.lost = true));
     changes.push(("the old key's clock runs", |rotation| rotation.mint.clock_runs = true));
     changes.push(("the old key is dead", |rotation| rotation.retire.dead = Some(Proof::Refused)));
