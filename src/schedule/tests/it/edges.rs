@@ -1,7 +1,7 @@
 //! The ends of the calendar and odd zones.
 
 use cutover_schedule::Anchor;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::common::{cron, days, old, parse, span, ts, tz, window};
 
@@ -69,4 +69,19 @@ fn an_anchor_keeps_its_local_time() {
         assert!(wrong.contains(why) && right.contains("a local time such as"), "{text}: {wrong}: {right}");
     }
     assert!(Anchor::parse("2999-12-31", &berlin).is_ok() && Anchor::parse("1970-01-02", &berlin).is_ok());
+}
+
+/// Samoa left out a whole Friday: its window opens where the clock goes on, for as long as it would have been open.
+#[test]
+fn a_day_that_is_left_out_keeps_its_length() {
+    let friday = days(&["fri"]);
+    for (from, to, hours) in [("00:00", "00:00", 24), ("09:00", "17:00", 8), ("22:00", "05:00", 7)] {
+        let mut text = cron("0 * * * *", "Pacific/Apia");
+        text.window = Some(window(Some(&friday), from, to));
+        let schedule = parse(&text).unwrap();
+        let goes_on = ts("2011-12-30T10:00:00Z");
+        assert_eq!(schedule.next_opening(ts("2011-12-30T09:59:00Z")), Some(goes_on), "{from}-{to}");
+        let closes = if from == "22:00" { ts("2011-12-30T15:00:00Z") } else { goes_on + SignedDuration::from_hours(hours) };
+        assert_eq!(schedule.closes_at(goes_on), Some(closes), "{from}-{to}");
+    }
 }

@@ -214,6 +214,9 @@ fn a_plan_shows_local_times_with_their_offsets() {
     );
     assert_eq!(table.upcoming(old(), Timestamp::MAX, 7).len(), 7);
     assert!(table.upcoming(ts("2026-10-24T12:00:00Z"), ts("2026-10-24T13:00:00Z"), 7).is_empty());
+    let next = table.next_due(ts("2026-10-24T12:00:00Z")).unwrap().at;
+    let until = |until| table.upcoming(ts("2026-10-24T12:00:00Z"), until, 7).len();
+    assert_eq!((until(next), until(next - jiff::SignedDuration::from_secs(1))), (1, 0), "up to `until`, itself among them");
 }
 
 /// The zone's data were updated between two starts: a date kept under the old rules is no date any more.
