@@ -137,3 +137,14 @@ fn a_zone_is_a_name() {
         assert_eq!(parse(&cron("0 3 1 * *", name)).is_ok(), known, "{name}");
     }
 }
+
+/// What is wrong is quoted: on one line, and no longer than it takes to find it.
+#[test]
+fn what_is_wrong_is_quoted() {
+    let wrong = |name: &str| parse(&cron("0 3 1 * *", name)).unwrap_err()[0].to_string();
+    let atlantis = wrong("Europe/Atlantis");
+    assert!(atlantis.starts_with("timezone: `Europe/Atlantis` is not a known zone: an IANA name"), "{atlantis}");
+    assert!(wrong("a\nb").contains("`a b`"));
+    assert!(wrong(&"a".repeat(60)).contains(&format!("`{}`", "a".repeat(60))));
+    assert!(wrong(&"a".repeat(61)).contains(&format!("`{}…`", "a".repeat(60))));
+}
