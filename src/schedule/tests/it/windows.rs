@@ -176,3 +176,15 @@ fn jitter_never_leaves_the_opening_and_never_reaches_the_next_date() {
         assert!(most <= room && most > room * 9 / 10, "{most} of {room}: drawn over all the room there is");
     }
 }
+
+/// In an opening that a gap leaves only minutes of, what the gap moved to its end runs in the second half of it, not before it.
+#[test]
+fn a_short_opening_before_a_gap_is_kept() {
+    let text = ScheduleText { window: Some(window(None, "01:50", "03:00")), ..cron("30 2 * * *", "Europe/Berlin") };
+    let schedule = parse(&text).unwrap();
+    let table = schedule.timetable("p", old(), old());
+    let due = table.next_due(ts("2026-03-28T12:00:00Z")).unwrap();
+    assert_eq!(due.at, ts("2026-03-29T00:55:00Z"), "01:55, between 01:50 and the change at 02:00");
+    let following = table.upcoming(due.at, Timestamp::MAX, 1);
+    assert!(following[0].due.at > due.at, "a plan shows what is after its beginning");
+}
