@@ -295,6 +295,7 @@ impl<'a> Work<'a> {
         }
         match &effect {
             Effect::Mint => self.mint_intended(deadline),
+            Effect::Replay => self.count_grace(self.next.grace_asked(self.plan)),
             Effect::ProbeNew => self.next.mint.probed_at = Some(deadline),
             Effect::LookByValue => self.next.mint.probed_at = Some(deadline),
             Effect::Write { .. } => {
@@ -316,13 +317,20 @@ impl<'a> Work<'a> {
         self.next.mint.intents += u32::from(!on(Mutant::IntentReused) || self.next.mint.intents == 0);
         let grace = self.next.grace_to_ask(self.plan);
         self.next.mint.intent = Some(MintIntent { at, deadline, grace });
-        if self.next.old.is_some() && self.next.grace.is_none() && !on(Mutant::GraceUnarmed) {
-            let end = at.plus(self.plan.shortest_grace.min(grace));
-            self.next.grace = Some(Grace { from: at, end, told: Vec::new(), ended_told: false });
-        }
+        self.count_grace(grace);
         self.lost_keys_end_by(deadline, grace);
         let old_until = self.next.grace.as_ref().map_or(Stamp::NEVER, |grace| grace.end);
         self.tell(Fact::MintIntended { intent: self.next.mint.intents, old_until });
+    }
+
+    /// A call goes out that may start the old key's end: from now on its grace is counted, where none is yet. A replay may be the first such
+    /// call: what it repeats was refused, and its grace given back.
+    fn count_grace(&mut self, asked: Span) {
+        if self.next.old.is_some() && self.next.grace.is_none() && !on(Mutant::GraceUnarmed) {
+            let from = self.now.at;
+            let end = from.plus(self.plan.shortest_grace.min(asked));
+            self.next.grace = Some(Grace { from, end, told: Vec::new(), ended_told: false });
+        }
     }
 
     /// Begins the first leg with the new key in hand.

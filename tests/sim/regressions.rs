@@ -216,3 +216,10 @@ fn an_emergency_cuts_a_first_key_that_is_given_up() {
     let script = [at(8, Upset::Person(Say::Abandon)), at(11, Upset::Emergency(CutFirst))];
     lives((M::Overlap, R::Idempotent, L::Name, T::Lagging, 0xf69a_a6ff_4368_6768), &script);
 }
+
+/// A mint was refused, its grace given back, and it was replayed: the replay landed late and started the old key's clock, which nobody counted.
+#[test]
+fn a_replay_counts_the_grace_that_it_may_start() {
+    let script = [at(2, Upset::Fate(Fate::Refused(Class::Limit))), at(3, Upset::Fate(Fate::LandsLate(Span::seconds(20))))];
+    lives((M::Chosen, R::Idempotent, L::Name, T::Lagging, 0xd9), &script);
+}
