@@ -51,6 +51,8 @@ fn a_window_and_a_cron_that_never_meet_are_refused() {
     assert!(meets("0 3 * * SUN", Some(&saturday[..]), "22:00", "05:00"), "Saturday's opening lasts into Sunday");
     assert!(!meets("0 23 * * SUN", Some(&saturday[..]), "22:00", "05:00"));
     assert!(!meets("0 5 * * SUN", Some(&saturday[..]), "22:00", "05:00"), "closed from `to` on");
+    assert!(!meets("0 5 * * *", None, "02:00", "05:00"), "also where it closes on the day that it opens on");
+    assert!(meets("59 4 * * *", None, "02:00", "05:00"));
     assert!(meets("0 22 * * SAT", Some(&saturday[..]), "22:00", "05:00"), "open from `from` on");
     assert!(meets("0 3 29 2 *", Some(&monday[..]), "02:00", "04:00"), "2044 is not never");
     assert!(!meets("0 3 1-7 * +SUN", Some(&monday[..]), "02:00", "04:00"));
@@ -99,7 +101,7 @@ fn schedules_show_for_people() {
     };
     assert_eq!(parse(&text).unwrap().to_string(), "every year (Europe/Berlin), in sat,sun 22:00-05:00, spread over 30m");
     assert_eq!(parse(&cron("0 3 1 * *", "UTC")).unwrap().to_string(), "cron `0 3 1 * *` (UTC)");
-    for (jitter, shown) in [("2h", "2h"), ("90m", "90m"), ("1m", "1m"), ("61s", "61s"), ("0s", "")] {
+    for (jitter, shown) in [("2h", "2h"), ("90m", "90m"), ("1m", "1m"), ("61s", "61s"), ("1d12h", "36h"), ("0s", "")] {
         let text = ScheduleText { jitter: Some(jitter), ..cron("0 3 1 * *", "UTC") };
         let shown = if shown.is_empty() { String::new() } else { format!(", spread over {shown}") };
         assert_eq!(parse(&text).unwrap().to_string(), format!("cron `0 3 1 * *` (UTC){shown}"));
